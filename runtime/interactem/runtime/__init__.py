@@ -1,0 +1,33 @@
+"""What runs inside an operator."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from interactem.runtime.context import Context
+from interactem.runtime.errors import InteractemRuntimeError
+from interactem.runtime.messages import BytesMessage, MessageHeader, MessageSubject
+from interactem.runtime.operators import operator
+
+__all__ = [
+    "BytesMessage",
+    "Context",
+    "InteractemRuntimeError",
+    "MessageHeader",
+    "MessageSubject",
+    "data_directory",
+    "operator",
+]
+
+
+def data_directory() -> Path:
+    """The folder in which each mount parameter appears under its name (in a container: `/mnt`)."""
+    return Path(os.environ.get("INTERACTEM_DATA_DIRECTORY", "/mnt"))
+
+
+def __getattr__(name: str) -> Path:
+    # interactEM's name for it; read when it is asked for, not when this module is imported
+    if name == "DATA_DIRECTORY":
+        return data_directory()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

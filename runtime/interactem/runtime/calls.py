@@ -1,0 +1,87 @@
+"""Calling a kernel: plain, coroutine or generator, its results come out the same way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from interactem.runtime.context import Context
+from interactem.runtime.errors import PortError, ReturnTypeError
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.operators import Kernel
+
+
+class Caller:
+    """Calls one kernel with one context. `close` ends the event loop that coroutines run on."""
+
+    def __init__(self, kernel: Kernel, context: Context, ports: tuple[str, ...], timeout: float | None = None) -> None:
+        self.kernel = kernel
+        self.context = context
+        self.ports = ports
+        self.timeout = timeout
+        self._runner: asyncio.Runner | None = None
+        self._plain = not (kernel.generator or kernel.coroutine)
+
+    def call(self, message: BytesMessage | None, parameters: dict[str, Any]) -> list[BytesMessage] | Iterator[Any]:
+        """What the kernel makes of `message`: a list, or, for a generator, an iterator of what it yields.
+
+        Raises whatever the kernel raises, `ReturnTypeError` for what is not a message, `PortError` for a port that
+        the operator does not have, and `TimeoutError` where a coroutine outlasts the time limit.
+        """
+        kernel = self.kernel
+        arguments = kernel.arguments(message, parameters, self.context)
+        if self._plain:
+            return self.checked(kernel.function(*arguments))
+        if not kernel.generator:
+            return self.checked(self._run(kernel.function(*arguments)))
+        if kernel.coroutine:
+            return self._drain(kernel.function(*arguments))
+        iterator: Iterator[Any] = kernel.function(*arguments)
+        return iterator
+
+    def checked(self, result: Any) -> list[BytesMessage]:
+        """The messages of what a kernel returned or yielded once."""
+        if result is None:
+            return []
+        if isinstance(result, BytesMessage):
+            if result.port is not None and result.port not in self.ports:
+                raise PortError(result.port, self.ports)
+            return [result]
+        if not isinstance(result, (list, tuple)):
+            raise ReturnTypeError(result)
+        messages: list[BytesMessage] = []
+        for item in result:
+            if not isinstance(item, BytesMessage):
+                raise ReturnTypeError(item)
+            messages += self.checked(item)
+        return messages
+
+    def _run(self, coroutine: Any) -> Any:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        if self.timeout is None:
+            return self._runner.run(coroutine)
+        return self._runner.run(_limited(coroutine, self.timeout))
+
+    def _drain(self, generator: Any) -> Iterator[Any]:
+        while True:
+            try:
+                yield self._run(anext(generator))
+            except StopAsyncIteration:
+                return
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+
+async def _limited(coroutine: Any, timeout: float) -> Any:
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            return await coroutine
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"the kernel took longer than its limit of {timeout:g} s") from None
+        raise

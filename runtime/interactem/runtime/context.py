@@ -1,0 +1,51 @@
+"""What a kernel may ask about its surroundings: the `context` that its signature can name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(slots=True)
+class Context:
+    """Handed to a kernel whose signature names `context`; one object for the life of a replica.
+
+    `state` is a dict that the runtime stores durably, together with the ids of the messages that went into it,
+    before these messages are acknowledged: after a crash the kernel goes on with exactly the state that matches
+    what it will be given next. Its values are what msgpack holds, plus numpy arrays.
+
+    `position` is for sources: how many times the source has yielded (or returned a message) that is already safe.
+    A source that reads it promises to start there.
+    """
+
+    operator: str
+    """The operator's name in the pipeline."""
+    replica: int = 0
+    """Index of this replica, from 0."""
+    replicas: int = 1
+    """How many replicas this operator has."""
+    run: str = ""
+    """Id of the run."""
+    outputs: Path = Path("outputs")
+    """Folder for what sinks write: the run's `outputs/`."""
+    attempt: int = 1
+    """Which attempt at the current message this is, from 1."""
+    message_id: str | None = None
+    """Id of the current message."""
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("interactem.operator"))
+    _state: dict[str, Any] = field(default_factory=dict)
+    _position: int = 0
+    state_used: bool = False
+    position_used: bool = False
+
+    @property
+    def state(self) -> dict[str, Any]:
+        self.state_used = True
+        return self._state
+
+    @property
+    def position(self) -> int:
+        self.position_used = True
+        return self._position

@@ -1,0 +1,89 @@
+"""What can go wrong inside an operator.
+
+InteractemRuntimeError
+├── KernelError            the user's function is not one that we can call
+│   └── LoadError          run.py does not import, or has no operator in it
+├── ReturnTypeError        a kernel returned something that is not a message
+├── PortError              a message was sent to a port that the operator does not have
+├── ArrayError             a message does not hold an array
+├── ParameterError         a parameter's value does not fit its declaration
+├── WireError              bytes from the broker are not a batch that we can read
+├── MessageTooLargeError   a message is over the bound of what one message may hold
+├── SettingsError          the environment does not say what the runtime needs to know
+└── TransportError         the broker is gone, or does not do what it should
+"""
+
+from __future__ import annotations
+
+
+class InteractemRuntimeError(Exception):
+    """The base of all errors of this package."""
+
+
+class KernelError(InteractemRuntimeError, TypeError):
+    """The decorated function is not one that the runtime can call."""
+
+
+class LoadError(KernelError):
+    """A `run.py` does not import, or holds no operator."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class ReturnTypeError(InteractemRuntimeError, TypeError):
+    """A kernel returned (or yielded) something that is not a message."""
+
+    def __init__(self, value: object) -> None:
+        kind = type(value)
+        super().__init__(
+            f"the kernel returned a {kind.__module__}.{kind.__qualname__}; "
+            "return a BytesMessage, a list of them, or None (arrays: BytesMessage.from_array(array))"
+        )
+        self.value = value
+
+
+class PortError(InteractemRuntimeError, ValueError):
+    """A message names an output port that the operator does not declare."""
+
+    def __init__(self, port: str, known: tuple[str, ...]) -> None:
+        ports = ", ".join(known) or "none"
+        super().__init__(f"there is no output port {port!r}; the operator declares: {ports}")
+        self.port = port
+        self.known = known
+
+
+class ArrayError(InteractemRuntimeError, ValueError):
+    """The message does not describe a numpy array, or its data does not fit the description."""
+
+
+class ParameterError(InteractemRuntimeError, ValueError):
+    """A parameter's value does not fit its declaration."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"parameter {name!r}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class WireError(InteractemRuntimeError, ValueError):
+    """Bytes from the broker are not a batch that this version can read."""
+
+
+class MessageTooLargeError(InteractemRuntimeError, ValueError):
+    """A message is over the bound of what one message may hold."""
+
+    def __init__(self, size: int, bound: int) -> None:
+        super().__init__(f"a message of {size:,} bytes is over the bound of {bound:,} bytes; send it in smaller parts")
+        self.size = size
+        self.bound = bound
+
+
+class SettingsError(InteractemRuntimeError, ValueError):
+    """The environment does not say what the runtime needs to know."""
+
+
+class TransportError(InteractemRuntimeError, ConnectionError):
+    """The broker is gone for longer than we wait, or does not do what it should."""

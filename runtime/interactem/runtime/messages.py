@@ -1,0 +1,140 @@
+"""What travels between operators: `BytesMessage`, its header, and numpy arrays inside it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from interactem.runtime.errors import ArrayError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Buffer = bytes | bytearray | memoryview
+Meta = dict[str, Any] | bytes
+
+VIEW_FROM = 65_536
+"""Data of at least this many bytes reaches a kernel as a read-only `memoryview`, smaller data as `bytes`."""
+
+
+class MessageSubject(str, enum.Enum):
+    """What a message holds. `BYTES`: the data itself."""
+
+    BYTES = "bytes"
+
+
+class MessageHeader:
+    """What is known about a message beside its data.
+
+    `meta` is the author's: a dict of values that msgpack can hold (numbers, text, bytes, lists, dicts), or bytes.
+    `tracking` is a dict that follows a message through the pipeline, or None.
+    """
+
+    __slots__ = ("meta", "subject", "tracking")
+
+    def __init__(
+        self,
+        subject: MessageSubject = MessageSubject.BYTES,
+        meta: Meta | None = None,
+        tracking: dict[str, Any] | None = None,
+    ) -> None:
+        self.subject = subject
+        self.meta: Meta = {} if meta is None else meta
+        self.tracking = tracking
+
+    def __repr__(self) -> str:
+        return f"MessageHeader(subject={self.subject.name}, meta={self.meta!r}, tracking={self.tracking!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MessageHeader):
+            return NotImplemented
+        return (self.subject, self.meta, self.tracking) == (other.subject, other.meta, other.tracking)
+
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+
+class BytesMessage:
+    """A header and data.
+
+    `data` is bytes-like and is not copied on the way to the kernel: under 64 KiB it arrives as `bytes`, from there
+    on as a read-only `memoryview`. `port` is the input port that the message came in on (None in a message that a
+    kernel makes), or the output port that it goes to (None: every output port). `id` is the message's own within
+    the run (None until the runtime has given it one).
+    """
+
+    __slots__ = ("data", "header", "id", "port")
+
+    def __init__(
+        self,
+        header: MessageHeader | None = None,
+        data: Buffer = b"",
+        *,
+        port: str | None = None,
+        id: str | None = None,
+    ) -> None:
+        self.header = MessageHeader() if header is None else header
+        self.data = data
+        self.port = port
+        self.id = id
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The header's meta as a dict. Raises `TypeError` where it is bytes."""
+        meta = self.header.meta
+        if not isinstance(meta, dict):
+            raise TypeError("this message's meta is bytes, not a dict: read message.header.meta")
+        return meta
+
+    def to(self, port: str) -> BytesMessage:
+        """The same message, addressed to one output port. The data is shared, not copied."""
+        return BytesMessage(self.header, self.data, port=port, id=self.id)
+
+    @classmethod
+    def from_array(cls, array: NDArray[Any], /, **meta: Any) -> BytesMessage:
+        """A message that holds `array`; its dtype and shape go into the meta, beside what `meta` adds.
+
+        The array's memory is shared where it is C-contiguous, else copied once. Raises `ArrayError` for arrays of
+        Python objects and of structured dtypes.
+        """
+        import numpy as np
+
+        if array.dtype.hasobject or array.dtype.names is not None:
+            raise ArrayError(f"an array of dtype {array.dtype} cannot be sent: use numbers, booleans or fixed-length text")
+        contiguous = np.ascontiguousarray(array)
+        described: dict[str, Any] = {**meta, "dtype": array.dtype.str, "shape": list(array.shape)}
+        return cls(MessageHeader(meta=described), memoryview(contiguous.reshape(-1).view(np.uint8)))
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The array in the data, read-only and without a copy. Raises `ArrayError` where there is none."""
+        return _array(self.header.meta, self.data)
+
+    def __repr__(self) -> str:
+        size = self.data.nbytes if isinstance(self.data, memoryview) else len(self.data)
+        return f"BytesMessage(id={self.id!r}, port={self.port!r}, meta={self.header.meta!r}, data={size} bytes)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BytesMessage):
+            return NotImplemented
+        return self.header == other.header and bytes(self.data) == bytes(other.data)
+
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+
+def _array(meta: Meta | Mapping[str, Any], data: Buffer) -> NDArray[Any]:
+    import numpy as np
+
+    if not isinstance(meta, dict) or "dtype" not in meta or "shape" not in meta:
+        raise ArrayError("the message's meta has no dtype and shape: make it with BytesMessage.from_array(array)")
+    try:
+        flat: NDArray[Any] = np.frombuffer(data, dtype=np.dtype(meta["dtype"]))
+        array = flat.reshape([int(n) for n in meta["shape"]])
+    except (TypeError, ValueError) as error:
+        size = memoryview(data).nbytes
+        raise ArrayError(
+            f"{size} bytes do not hold an array of dtype {meta['dtype']!r} and shape {meta['shape']!r}: {error}"
+        ) from error
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,74 @@
+"""The names of a run's streams, consumers and subjects in the broker.
+
+Everything is named by the run's id and an index in the plan; people's names never appear in them.
+
+| what | stream | subject |
+|---|---|---|
+| messages of an output port | `i-<run>-s<stream>` | `i.<run>.s.<stream>.<partition>` |
+| messages that failed and are tried again | `i-<run>-t` | `i.<run>.t.<edge>.<partition>` |
+| dead letters | `i-<run>-d` | `i.<run>.d.<edge>.<hash of the message's id>` |
+| control: what the engine tells an operator's replicas | `i-<run>-r` | `i.<run>.c.<operator>.<kind>` |
+| records: what a replica stores | `i-<run>-r` | `i.<run>.r.<operator>.<replica>.<kind>` |
+| blobs: what is too large for one NATS message | `i-<run>-b` | `i.<run>.b.<blob>.<chunk>` |
+| reports, not stored | | `i.<run>.m.<operator>.<replica>` |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that belong to one run."""
+
+    run: str
+
+    def stream(self, stream: int) -> str:
+        return f"i-{self.run}-s{stream}"
+
+    def messages(self, stream: int, partition: int | str) -> str:
+        return f"i.{self.run}.s.{stream}.{partition}"
+
+    def consumer(self, edge: int, partition: int) -> str:
+        return f"e{edge}p{partition}"
+
+    @property
+    def retry_stream(self) -> str:
+        return f"i-{self.run}-t"
+
+    def retry(self, edge: int | str, partition: int | str) -> str:
+        return f"i.{self.run}.t.{edge}.{partition}"
+
+    @property
+    def dead_stream(self) -> str:
+        return f"i-{self.run}-d"
+
+    def dead(self, edge: int | str, message_id: str) -> str:
+        return f"i.{self.run}.d.{edge}.{message_id if message_id == '*' else short_hash(message_id)}"
+
+    @property
+    def record_stream(self) -> str:
+        return f"i-{self.run}-r"
+
+    def control(self, operator: int | str, kind: str) -> str:
+        return f"i.{self.run}.c.{operator}.{kind}"
+
+    def record(self, operator: int | str, replica: int | str, kind: str) -> str:
+        return f"i.{self.run}.r.{operator}.{replica}.{kind}"
+
+    @property
+    def blob_stream(self) -> str:
+        return f"i-{self.run}-b"
+
+    def blob(self, name: str, chunk: int | str) -> str:
+        return f"i.{self.run}.b.{name}.{chunk}"
+
+    def report(self, operator: int | str, replica: int | str) -> str:
+        return f"i.{self.run}.m.{operator}.{replica}"
+
+
+def short_hash(text: str) -> str:
+    """A token that may stand in a subject, for any text."""
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
