@@ -1,0 +1,49 @@
+"""Operators, parameters, pipelines and graphs: models and pure functions, without any I/O."""
+
+from interactem.spec.catalogs import catalog_problems, operator_name
+from interactem.spec.errors import ParameterValueError, Problem, SpecError
+from interactem.spec.graphs import Graph
+from interactem.spec.operators import (
+    OperatorSpec,
+    OperatorSpecID,
+    OperatorSpecInput,
+    OperatorSpecOutput,
+    OperatorSpecPort,
+    OperatorSpecTag,
+    OperatorSpecTrigger,
+    ParallelConfig,
+    resolve_parameters,
+)
+from interactem.spec.parameters import OperatorSpecParameter, coerce
+from interactem.spec.parsing import parse_operator, parse_pipeline, read_json
+from interactem.spec.pipelines import PipelineEdge, PipelineOperator, PipelineSpec, PortReference, parse_assignment
+from interactem.spec.values import Value
+
+__all__ = [
+    "Graph",
+    "OperatorSpec",
+    "OperatorSpecID",
+    "OperatorSpecInput",
+    "OperatorSpecOutput",
+    "OperatorSpecParameter",
+    "OperatorSpecPort",
+    "OperatorSpecTag",
+    "OperatorSpecTrigger",
+    "ParallelConfig",
+    "ParameterValueError",
+    "PipelineEdge",
+    "PipelineOperator",
+    "PipelineSpec",
+    "PortReference",
+    "Problem",
+    "SpecError",
+    "Value",
+    "catalog_problems",
+    "coerce",
+    "operator_name",
+    "parse_assignment",
+    "parse_operator",
+    "parse_pipeline",
+    "read_json",
+    "resolve_parameters",
+]
