@@ -1,0 +1,48 @@
+"""What is in a `run.py`, found by importing it in a process of its own, in the operator's environment.
+
+`python -m interactem.runtime.inspection PATH` prints one JSON document: `kernel` (the function's name), `generator`,
+`coroutine`, `takes`, `finish`, `replayable`; or `error`, and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from interactem.runtime.errors import LoadError
+from interactem.runtime.loading import load
+from interactem.runtime.operators import Kernel
+from interactem.runtime.standard_output import reserved_output
+
+__all__ = ["describe", "main"]
+
+
+def describe(kernel: Kernel) -> dict[str, Any]:
+    return {
+        "kernel": kernel.function.__name__,
+        "generator": kernel.generator,
+        "coroutine": kernel.coroutine,
+        "takes": list(kernel.takes),
+        "finish": kernel.finish is not None,
+        "replayable": kernel.replayable,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m interactem.runtime.inspection", description=__doc__)
+    parser.add_argument("path", type=Path, help="the operator's run.py, or its folder")
+    path: Path = parser.parse_args(arguments).path
+    with reserved_output() as output:
+        try:
+            document, code = describe(load(path / "run.py" if path.is_dir() else path)), 0
+        except LoadError as error:
+            document, code = {"error": str(error)}, 2
+        output.write(json.dumps(document) + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

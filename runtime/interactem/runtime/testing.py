@@ -1,0 +1,296 @@
+"""Operators under test: the kernel of a folder is called in memory, with what a replica would give it.
+
+    from interactem.runtime import BytesMessage
+    from interactem.runtime.testing import call
+
+    def test_doubles():
+        [result] = call("operators/double", BytesMessage(data=b"2"), {"factor": 2})
+        assert result.data == b"4"
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+from interactem.runtime import wire
+from interactem.runtime.calls import Caller
+from interactem.runtime.context import Context
+from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
+from interactem.runtime.loading import load
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.operators import KERNEL, Kernel
+from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
+
+__all__ = ["InputError", "Operator", "Target", "call"]
+
+Target = str | Path | Callable[..., Any]
+"""An operator's folder, its `run.py`, or a function under `@operator`."""
+
+DATA_DIRECTORY = "INTERACTEM_DATA_DIRECTORY"
+
+
+class InputError(InteractemRuntimeError, ValueError):
+    """A message cannot be given to this operator as it is."""
+
+
+def call(
+    operator: Target,
+    message: BytesMessage | Sequence[BytesMessage] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    mounts: Mapping[str, str | Path] | None = None,
+    outputs: Path | None = None,
+    limit: int | None = None,
+    attempt: int = 1,
+    state: dict[str, Any] | None = None,
+    position: int = 0,
+    finish: bool = False,
+) -> list[BytesMessage]:
+    """What an operator makes of a message, or of several, one after the other.
+
+    `operator` is a folder with a `run.py`, that file, or a function under `@operator`. With an `operator.json` beside
+    it, `parameters` are typed by it and its defaults apply; without, they reach the kernel as given. A source gets no
+    message; `limit` ends it after that many messages, and one that is not a generator is called once without it.
+
+    `mounts` are files or folders by the name of their parameter; the kernel sees them in its data directory.
+    `outputs` is where a sink writes (default: a folder that is gone afterwards). `state` is what `context.state`
+    holds, changed in place; `attempt` and `position` are what the context says. `finish` calls the function for the
+    end of the stream at last.
+
+    Messages pass through the wire format both ways, so that a kernel sees what it would see in a run. Raises what
+    the kernel raises, `LoadError` for a `run.py` that does not load, `SpecError` for an `operator.json` that does not
+    hold or parameters that do not fit it, `InputError` for a message that the operator has no port for.
+    """
+    messages = [message] if isinstance(message, BytesMessage) else list(message or ())
+    with Operator(
+        operator, parameters, mounts=mounts, outputs=outputs, attempt=attempt, state=state, position=position
+    ) as started:
+        results: list[BytesMessage] = []
+        if not messages and (started.source or not finish):
+            results += started.produce(limit)
+        for given in messages:
+            results += islice(started.handle(given), limit)
+        if finish:
+            results += started.finish()
+        return results
+
+
+class Operator:
+    """One operator, started: a context manager, for tests that call it more than once.
+
+    While it is open, its folder can be imported from and its mounts are in the data directory; afterwards both are
+    as before. `kernel` is its function with what is known of it, `spec` its `operator.json` (None for a function
+    that has none), `context` what the kernel is given.
+    """
+
+    kernel: Kernel
+
+    def __init__(
+        self,
+        operator: Target,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        mounts: Mapping[str, str | Path] | None = None,
+        outputs: Path | None = None,
+        attempt: int = 1,
+        state: dict[str, Any] | None = None,
+        position: int = 0,
+    ) -> None:
+        self._target = operator
+        self.folder = _folder(operator)
+        self.spec = _spec(self.folder)
+        self.parameters, self._mounts = _split_mounts(self.spec, dict(parameters or {}), dict(mounts or {}))
+        self.context = Context(operator=self.folder.name, attempt=attempt)
+        self.context._state = {} if state is None else state
+        self.context._position = position
+        self._outputs = outputs
+        self._count = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interactem-")))
+            self.context.outputs = folder / "outputs" if self._outputs is None else self._outputs
+            self.context.outputs.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_data_directory(folder / "data", self._mounts))
+            stack.enter_context(_own_imports(self.folder))
+            self.kernel = _kernel(self._target)
+            self._caller = self._calling(self.kernel)
+            stack.callback(self._caller.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def source(self) -> bool:
+        """Whether it has no input ports; a function without a spec is one that does not take `inputs`."""
+        return "inputs" not in self.kernel.takes if self.spec is None else not self.spec.inputs
+
+    def handle(self, message: BytesMessage) -> Iterator[BytesMessage]:
+        """What the kernel makes of one message, as it makes it."""
+        given = _travelled(message, self._input_port(message), message.id or f"case.{self._count}")
+        self._count += 1
+        self.context.message_id = given.id
+        return self._results(self._caller, given)
+
+    def produce(self, limit: int | None = None) -> list[BytesMessage]:
+        """What a source sends, up to `limit` messages.
+
+        A generator is run to its end; a function is called until it returns None, once where there is no limit.
+        """
+        if self.spec is not None and self.spec.inputs:
+            names = ", ".join(port.name for port in self.spec.inputs)
+            raise InputError(f"{self.folder.name} is not a source: give it a message for its input ({names})")
+        if self.kernel.generator or limit is None:
+            return list(islice(self._results(self._caller, None), limit))
+        results: list[BytesMessage] = []
+        while len(results) < limit:
+            new = list(self._results(self._caller, None))
+            if not new:
+                break
+            results += new
+        return results[:limit]
+
+    def finish(self) -> list[BytesMessage]:
+        """What the function for the end of the stream makes. Raises `InputError` where the operator has none."""
+        if self.kernel.finish is None:
+            raise InputError(f"{self.folder.name} does nothing at the end of the stream; give it @operator(finish=…)")
+        caller = self._calling(self.kernel.finish)
+        try:
+            return list(self._results(caller, None))
+        finally:
+            caller.close()
+
+    def _calling(self, kernel: Kernel) -> Caller:
+        timeout = None if self.spec is None else self.spec.timeout
+        return Caller(kernel, self.context, self._ports(), timeout)
+
+    def _ports(self) -> tuple[str, ...]:
+        return _EveryPort() if self.spec is None else tuple(port.name for port in self.spec.outputs)
+
+    def _results(self, caller: Caller, message: BytesMessage | None) -> Iterator[BytesMessage]:
+        made = caller.call(message, self.parameters)
+        if isinstance(made, list):
+            for result in made:
+                yield _travelled(result, result.port, result.id)
+            return
+        for item in made:
+            for result in caller.checked(item):
+                yield _travelled(result, result.port, result.id)
+
+    def _input_port(self, message: BytesMessage) -> str | None:
+        if self.spec is None:
+            return message.port
+        names = [port.name for port in self.spec.inputs]
+        if message.port is None and len(names) == 1:
+            return names[0]
+        if message.port in names:
+            return message.port
+        known = ", ".join(names) or "none: it is a source"
+        if message.port is None:
+            raise InputError(f'say which port the message is for: message.to(port), in a case "port"; ports: {known}')
+        raise InputError(f"there is no input port {message.port!r} in {self.folder.name}; ports: {known}")
+
+
+class _EveryPort(tuple[str, ...]):
+    """The ports of a function without a spec: nothing says which there are."""
+
+    __slots__ = ()
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+def _travelled(message: BytesMessage, port: str | None, message_id: str | None) -> BytesMessage:
+    """The message as it arrives at the other end of an edge. Raises `WireError` where it cannot travel."""
+    (arrived,), _ = wire.decode(wire.encode([wire.pack(message, message_id or "")]), port)
+    arrived.id = message_id
+    return arrived
+
+
+def _run_file(path: str | Path) -> Path:
+    path = Path(path)
+    return path / "run.py" if path.is_dir() else path
+
+
+def _folder(target: Target) -> Path:
+    if isinstance(target, str | Path):
+        return _run_file(target).resolve().parent
+    code = getattr(target, "__code__", None)
+    return Path(code.co_filename).resolve().parent if code is not None else Path.cwd()
+
+
+def _kernel(target: Target) -> Kernel:
+    if isinstance(target, str | Path):
+        return load(_run_file(target))
+    kernel = getattr(target, KERNEL, None)
+    if not isinstance(kernel, Kernel):
+        raise KernelError(f"{target!r} is not an operator: put @operator above it")
+    return kernel
+
+
+def _spec(folder: Path) -> OperatorSpec | None:
+    file = folder / "operator.json"
+    return parse_operator(file.read_bytes(), str(file)) if file.is_file() else None
+
+
+def _split_mounts(
+    spec: OperatorSpec | None, given: dict[str, Any], mounts: dict[str, str | Path]
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The kernel's parameters and, apart from them, the files and folders of its mounts."""
+    if spec is None:
+        return given, {name: Path(path) for name, path in mounts.items()}
+    overrides = {**given, **{name: str(path) for name, path in mounts.items()}}
+    values: dict[str, Any] = resolve_parameters(spec, overrides, path="parameters")
+    names = [parameter.name for parameter in spec.parameters if parameter.type == "mount"]
+    unfit = [name for name in mounts if name not in names]
+    if unfit:
+        raise ParameterError(unfit[0], "it is not a mount")
+    return (
+        {name: value for name, value in values.items() if name not in names},
+        {name: Path(values[name]) for name in names if name in values},
+    )
+
+
+@contextmanager
+def _data_directory(folder: Path, mounts: Mapping[str, Path]) -> Iterator[None]:
+    folder.mkdir()
+    for name, path in mounts.items():
+        target = path.expanduser().resolve()
+        if not target.exists():
+            raise ParameterError(name, f"there is nothing at {target}")
+        (folder / name).symlink_to(target)
+    before = os.environ.get(DATA_DIRECTORY)
+    os.environ[DATA_DIRECTORY] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[DATA_DIRECTORY]
+        else:
+            os.environ[DATA_DIRECTORY] = before
+
+
+@contextmanager
+def _own_imports(folder: Path) -> Iterator[None]:
+    """What an operator imports from its own folder is its own: the next one may have modules of the same names."""
+    path, modules, run = list(sys.path), set(sys.modules), sys.modules.get("run")
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - modules:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).is_relative_to(folder):
+                del sys.modules[name]
+        if run is not None:
+            sys.modules["run"] = run
