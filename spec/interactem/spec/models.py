@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final
 
-from interactem.spec.values import MisfitError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from interactem.spec.values import MisfitError
 
 DUPLICATE: Final = "spec_duplicate"
 """The type of the error of a model with a name twice in one list. Parsing finds these itself, with their paths."""

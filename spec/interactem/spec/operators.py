@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from uuid import UUID
 
+from pydantic import AfterValidator, Field
+
 from interactem.spec.errors import ParameterValueError, Problem, SpecError
 from interactem.spec.models import Name, SpecModel, distinct, null_is_empty
 from interactem.spec.parameters import OperatorSpecParameter, coerce
 from interactem.spec.values import Value
 from interactem.spec.wording import join_path, suggest
-from pydantic import AfterValidator, Field
 
 OperatorSpecID = UUID
 """What tells operators apart, whatever their names."""

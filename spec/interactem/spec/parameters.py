@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
 from interactem.spec.errors import ParameterValueError, Problem
 from interactem.spec.models import Name, SpecModel, fitting, refuse
 from interactem.spec.values import (
@@ -23,7 +25,6 @@ from interactem.spec.values import (
     to_str,
 )
 from interactem.spec.wording import show
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 _IntegerText = Annotated[str, Field(pattern=INTEGER_TEXT)]
 _FloatText = Annotated[str, Field(pattern=FLOAT_TEXT)]

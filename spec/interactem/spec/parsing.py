@@ -7,13 +7,14 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal, NoReturn, TypeVar
 
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
 from interactem.spec.errors import Problem, SpecError
 from interactem.spec.models import DUPLICATE, NAME_PATTERN, duplicates
 from interactem.spec.operators import OperatorSpec
 from interactem.spec.pipelines import KEY_PATTERN, PipelineSpec
 from interactem.spec.wording import join_path, kind, listing, nearest, show, suggest
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -219,6 +220,7 @@ def _locate(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[st
         path = join_path(path, step)
         if here is None:
             here = inside[0] if len(inside) == 1 else None
+            owner, field = None, ""
             continue
         owner, field = here, str(step)
         annotation = _field(here, field)

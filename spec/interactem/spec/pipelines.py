@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
 from interactem.spec.errors import Problem, SpecError
 from interactem.spec.models import SpecModel, null_is_empty, refuse
 from interactem.spec.operators import Attempts, Timeout
 from interactem.spec.values import Value
 from interactem.spec.wording import join_path, kind, show, suggest
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 MAJOR_VERSION = 1
 """The version of the pipeline file that this package reads and writes."""
@@ -36,9 +37,9 @@ class PortReference(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> PortReference:
         """Splits at the first dot, since ports may have dots in their names. Raises `ValueError` for other text."""
-        operator, dot, port = text.partition(".")
-        if not dot or not port or not re.fullmatch(KEY_PATTERN, operator):
+        if not re.fullmatch(REFERENCE_PATTERN, text):
             raise ValueError(f"{show(text)} is not a port; write operator.port, such as frames.out")
+        operator, _, port = text.partition(".")
         return cls(operator, port)
 
 
@@ -133,7 +134,7 @@ class PipelineSpec(SpecModel):
     """What the pipeline does."""
     durability: Literal["power", "process"] = "power"
     """What a run survives: the loss of power, or only that of its processes."""
-    operators: dict[Key, PipelineOperator] = Field(min_length=1)
+    operators: dict[Key, PipelineOperator] = Field(min_length=1, json_schema_extra={"additionalProperties": False})
     """The operators, by the names that the edges use."""
     edges: Annotated[tuple[PipelineEdge, ...], null_is_empty(PipelineEdge)] = ()
     """What is connected to what."""

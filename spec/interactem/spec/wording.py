@@ -19,17 +19,22 @@ def join_path(path: str, *steps: str | int) -> str:
         elif _PLAIN_STEP.fullmatch(step):
             path += f".{step}"
         else:
-            path += f"[{json.dumps(step, ensure_ascii=False)}]"
+            path += f"[{_visible(json.dumps(step, ensure_ascii=False))}]"
     return path
 
 
 def show(value: object) -> str:
     """A value as a JSON file shows it, in one line, shortened where it is long."""
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        text = _visible(json.dumps(value, ensure_ascii=False))
     except (TypeError, ValueError, RecursionError):
         text = repr(type(value))
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _visible(text: str) -> str:
+    """The text with what a terminal would obey or cannot print as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def kind(value: object) -> str:
