@@ -75,8 +75,8 @@ class WireError(InteractemRuntimeError, ValueError):
 class MessageTooLargeError(InteractemRuntimeError, ValueError):
     """A message is over the bound of what one message may hold."""
 
-    def __init__(self, size: int, bound: int) -> None:
-        super().__init__(f"a message of {size:,} bytes is over the bound of {bound:,} bytes; send it in smaller parts")
+    def __init__(self, size: int, bound: int, what: str = "data") -> None:
+        super().__init__(f"{size:,} bytes of {what} are over a message's bound of {bound:,}; send it in smaller parts")
         self.size = size
         self.bound = bound
 

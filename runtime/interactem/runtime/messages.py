@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from interactem.runtime.errors import ArrayError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Buffer = bytes | bytearray | memoryview

@@ -11,42 +11,89 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
 from interactem.runtime.errors import WireError
-from interactem.runtime.messages import VIEW_FROM, BytesMessage, MessageHeader, MessageSubject
+from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage, MessageHeader, MessageSubject
 
 HEADER = "Interactem-Wire"
 FORMAT = "1 msgpack"
 
 _LENGTH = struct.Struct("<I")
+_NIL = msgpack.packb(None)
+_EMPTY = msgpack.packb({})
 
 
-def size_of(message: BytesMessage) -> int:
-    """Bytes of the message's data."""
+class Packed(NamedTuple):
+    """A message made ready for the wire when it was sent: what its author does to it later changes nothing."""
+
+    id: str
+    meta: bytes
+    tracking: bytes
+    data: Buffer
+    size: int
+    weight: int
+    """Bytes that it adds to a batch, about."""
+
+
+def pack(message: BytesMessage, message_id: str, tracking: dict[str, Any] | None = None) -> Packed:
+    """`message` as it is now; `tracking` where it has none of its own. The data is shared if it cannot change.
+
+    Raises `WireError` where meta or tracking hold what msgpack cannot, `TypeError` for data that is not bytes-like.
+    """
+    header = message.header
     data = message.data
-    return data.nbytes if isinstance(data, memoryview) else len(data)
+    if type(data) is not bytes:
+        view = memoryview(data)
+        data = view if view.readonly and view.contiguous else view.tobytes()
+        size = view.nbytes
+    else:
+        size = len(data)
+    meta = _packed(header.meta, "meta") if header.meta else _EMPTY
+    own = tracking if header.tracking is None else header.tracking
+    track = _packed(own, "tracking") if own else _NIL
+    return Packed(message_id, meta, track, data, size, size + len(meta) + len(track) + len(message_id) + 16)
 
 
-def encode(messages: Sequence[BytesMessage], about: dict[str, Any] | None = None) -> bytes:
-    """The payload of a batch. Raises `WireError` where a meta holds what msgpack cannot."""
-    ids = [message.id for message in messages]
-    headers = [message.header for message in messages]
-    metas: list[Any] | None = [header.meta for header in headers]
-    trackings: list[Any] | None = [header.tracking for header in headers]
-    if not any(metas or ()):
-        metas = None
-    if not any(trackings or ()):
-        trackings = None
+def _packed(value: Any, what: str) -> bytes:
     try:
-        head = msgpack.packb([ids, metas, trackings, [size_of(m) for m in messages], about or {}])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise WireError(
-            f"a message's meta or tracking cannot be sent: {error}; use numbers, text, bytes, lists and dicts"
-        ) from error
-    return b"".join([_LENGTH.pack(len(head)), head, *[message.data for message in messages]])
+        packed: bytes = msgpack.packb(value, default=_plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise WireError(f"a message's {what} cannot be sent: {error}; use numbers, text, bytes, lists, dicts") from error
+    return packed
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays come into metas unnoticed; they travel as plain numbers and lists."""
+    to_list = getattr(value, "tolist", None)
+    if to_list is None:
+        raise TypeError(f"it holds a {type(value).__module__}.{type(value).__qualname__}")
+    return to_list()
+
+
+def encode(messages: Sequence[Packed], about: dict[str, Any] | None = None) -> bytes:
+    """The payload of a batch."""
+    ids, metas, trackings, data, sizes, _ = zip(*messages, strict=True) if messages else ((),) * 6
+    head = b"".join(
+        (
+            b"\x95",  # an array of five
+            msgpack.packb(ids),
+            _column(metas, _EMPTY),
+            _column(trackings, _NIL),
+            msgpack.packb(sizes),
+            _packed(about, "batch") if about else _EMPTY,
+        )
+    )
+    return b"".join((_LENGTH.pack(len(head)), head, *data))
+
+
+def _column(values: Sequence[bytes], nothing: bytes) -> bytes:
+    if values.count(nothing) == len(values):
+        return _NIL
+    header: bytes = msgpack.Packer(autoreset=True).pack_array_header(len(values))
+    return header + b"".join(values)
 
 
 def check_format(format: str | None) -> None:
@@ -57,9 +104,9 @@ def check_format(format: str | None) -> None:
 
 def decode(payload: bytes, port: str | None = None) -> tuple[list[BytesMessage], dict[str, Any]]:
     """The messages of a batch, and what is known about it. Raises `WireError` for anything that is not a batch."""
+    view = memoryview(payload)
     try:
         (length,) = _LENGTH.unpack_from(payload)
-        view = memoryview(payload)
         ids, metas, trackings, sizes, about = msgpack.unpackb(view[4 : 4 + length], strict_map_key=False)
     except (struct.error, ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
         raise WireError(f"not a batch of messages: {error}") from error
@@ -69,8 +116,8 @@ def decode(payload: bytes, port: str | None = None) -> tuple[list[BytesMessage],
     offset = 4 + length
     for index, message_id in enumerate(ids):
         end = offset + sizes[index]
-        data = view[offset:end] if end - offset >= VIEW_FROM else payload[offset:end]
-        header = MessageHeader(subject, metas[index] if metas else {}, trackings[index] if trackings else None)
+        data: Buffer = payload[offset:end] if end - offset < VIEW_FROM else view[offset:end]
+        header = MessageHeader(subject, metas[index] if metas else None, trackings[index] if trackings else None)
         messages.append(BytesMessage(header, data, port=port, id=message_id))
         offset = end
     return messages, about
@@ -97,7 +144,6 @@ def _check_column(name: str, column: Any, count: int, kinds: tuple[type, ...]) -
         raise WireError(f"not a batch of messages: its {name} do not fit its ids")
 
 
-def batch_id(messages: Sequence[BytesMessage]) -> str:
+def batch_id(ids: Sequence[str]) -> str:
     """The id of a batch: a hash of its members' ids, so that the broker knows the same batch again."""
-    joined = "\n".join([message.id or "" for message in messages])
-    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,86 @@
+"""What the supervisor decides: who is told that the stream has ended, and what follows from a replica's death.
+
+Pure functions: the supervisor brings the facts and acts on the answers.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from interactem.engine.launchers import Exit
+from interactem.engine.plan import Plan, PlannedOperator
+
+RESTART_FIRST = 0.05
+RESTART_MOST = 10.0
+DEATHS_WITHOUT_PROGRESS = 5
+KILLS_PER_ATTEMPT = 10
+"""So many deaths by `kill -9` during one message count as one attempt at it: they may well be somebody's doing."""
+_FATAL = {2: "its settings are wrong", 3: "its run.py does not load", 5: "it failed for the last time"}
+
+
+def has_ended(operator: PlannedOperator, finished: set[tuple[int, int]]) -> bool:
+    """Whether all replicas of the operator are done. `finished` has (operator, replica)."""
+    return all((operator.index, replica) in finished for replica in range(operator.replicas))
+
+
+def about_to_end(plan: Plan, finished: set[tuple[int, int]], told: set[int]) -> list[PlannedOperator]:
+    """The operators to which nothing more will be sent: they finish once they have worked off what is there."""
+    return [
+        operator
+        for operator in plan.operators
+        if operator.assignment.inputs
+        and operator.index not in told
+        and all(has_ended(before, finished) for before in plan.upstream(operator))
+    ]
+
+
+def is_drained(outstanding: Mapping[int, int], operator: PlannedOperator) -> bool:
+    """Whether nothing waits, is held, or is to be tried again on any of the operator's edges. By edge: how many."""
+    return all(outstanding.get(entry.edge, 1) == 0 for entry in operator.assignment.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What follows from the death of a replica.
+
+    `restart` after `delay` seconds, or the run fails for the `reason`. `attempt` says that the message which the
+    kernel was given is to blame, and `error` what to write on it.
+    """
+
+    restart: bool
+    reason: str
+    delay: float = 0.0
+    attempt: bool = False
+    error: str = ""
+
+
+def after_death(exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: float | None) -> Death:
+    """`kills`: how often this replica was killed during this very message; `deaths`: in a row without progress."""
+    reason = str(exit)
+    if exit.code in _FATAL:
+        return Death(False, f"{_FATAL[exit.code]} ({reason})")
+    blamed = in_call and exit.code != 4 and (not _is_kill(exit) or kills >= KILLS_PER_ATTEMPT)
+    delay = min(RESTART_MOST, RESTART_FIRST * 2 ** min(deaths, 20))
+    if in_call:
+        # the message answers for it, and its attempts are bounded: the restart policy is not concerned
+        error = _kernel_error(exit, timeout)
+        return Death(True, reason, min(delay, 1.0), blamed, error)
+    if deaths >= DEATHS_WITHOUT_PROGRESS:
+        return Death(False, f"it died {deaths} times in a row without any progress, the last time with {reason}")
+    return Death(True, reason, delay if deaths else 0.0)
+
+
+def _is_kill(exit: Exit) -> bool:
+    return exit.signal in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT) and not exit.out_of_memory
+
+
+def _kernel_error(exit: Exit, timeout: float | None) -> str:
+    if exit.signal == signal.SIGALRM and timeout is not None:
+        return f"TimeoutError: the kernel took longer than its limit of {timeout:g} s; its process was ended"
+    return f"the kernel ended its process ({exit})"
+
+
+State = Literal["starting", "running", "draining", "completed", "stopped", "failed"]

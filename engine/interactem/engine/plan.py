@@ -1,0 +1,230 @@
+"""The plan of a run: which replicas, streams and consumers there will be. Pure functions over values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.subjects import Names
+from interactem.spec import Graph, OperatorSpec
+
+MEBIBYTE = 2**20
+ACK_WAIT = 5.0
+DEFAULT_ATTEMPTS = 3
+_STREAM_MOST = 512 * MEBIBYTE
+"""What waits in one stream at most: more is no use to anyone, as the sender waits then."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOperator:
+    """An operator's part in the run. `parameters` are the kernel's; `mounts` map names to paths of the host."""
+
+    key: str
+    operator: str
+    folder: str
+    assignment: Assignment
+    parameters: dict[str, Any] = field(default_factory=dict)
+    mounts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def index(self) -> int:
+        return self.assignment.operator
+
+    @property
+    def replicas(self) -> int:
+        return self.assignment.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    run: str
+    name: str
+    durability: str
+    operators: tuple[PlannedOperator, ...]
+    specs: dict[str, dict[str, Any]]
+    """The specs of the operators, by their names in the catalog: what live parameters are checked against."""
+
+    @property
+    def names(self) -> Names:
+        return Names(self.run)
+
+    def operator(self, key: str) -> PlannedOperator:
+        """Raises `KeyError`."""
+        return {operator.key: operator for operator in self.operators}[key]
+
+    def upstream(self, operator: PlannedOperator) -> tuple[PlannedOperator, ...]:
+        streams = {entry.stream for entry in operator.assignment.inputs}
+        return tuple(o for o in self.operators if any(out.stream in streams for out in o.assignment.outputs))
+
+    def downstream(self, operator: PlannedOperator) -> tuple[PlannedOperator, ...]:
+        readers = {reader for output in operator.assignment.outputs for reader in output.readers}
+        return tuple(self.operators[reader] for reader in sorted(readers))
+
+    def below(self, indexes: set[int]) -> set[int]:
+        """These operators and all that is downstream of them."""
+        reached = set(indexes)
+        for operator in self.operators:  # in the graph's order
+            if operator.index in reached:
+                reached |= {after.index for after in self.downstream(operator)}
+        return reached
+
+    def to_value(self) -> dict[str, Any]:
+        value = asdict(self)
+        for operator, planned in zip(value["operators"], self.operators, strict=True):
+            operator["assignment"] = planned.assignment.to_value()
+        return value
+
+    @classmethod
+    def from_value(cls, value: Mapping[str, Any]) -> Plan:
+        operators = tuple(
+            PlannedOperator(**{**item, "assignment": Assignment.from_value(item["assignment"])})
+            for item in value["operators"]
+        )
+        return cls(value["run"], value["name"], value["durability"], operators, dict(value["specs"]))
+
+
+def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payload: int, max_message: int) -> Plan:
+    """The plan of a checked graph. `folders` has the folder of each operator of the catalog."""
+    order = graph.order
+    index_of = {key: index for index, key in enumerate(order)}
+    streams: dict[tuple[str, str], int] = {}
+    for key in order:
+        for port in graph.spec(key).outputs:
+            streams[key, port.name] = len(streams)
+    edge_of = {str(edge): number for number, edge in enumerate(graph.edges)}
+    operators = []
+    for key in order:
+        spec = graph.spec(key)
+        inputs = tuple(
+            Input(edge_of[str(edge)], edge.target.port, streams[edge.source.operator, edge.source.port], _partitions(graph, key))
+            for edge in graph.incoming(key)
+        )
+        outputs = tuple(
+            Output(
+                port.name,
+                streams[key, port.name],
+                _stream_partitions(graph, key, port.name),
+                tuple(edge_of[str(edge)] for edge in graph.outgoing(key, port.name)),
+                tuple(sorted({index_of[edge.target.operator] for edge in graph.outgoing(key, port.name)})),
+            )
+            for port in spec.outputs
+        )
+        attempts = graph.max_attempts(key)
+        assignment = Assignment(
+            run=run,
+            operator=index_of[key],
+            name=key,
+            replicas=graph.operators[key].replicas,
+            inputs=inputs,
+            outputs=outputs,
+            timeout=graph.timeout(key),
+            max_attempts=DEFAULT_ATTEMPTS if attempts is None else attempts,
+            max_payload=max_payload,
+            max_message=max_message,
+            ack_wait=ACK_WAIT,
+        )
+        parameters, mounts = split_mounts(spec, graph.parameters(key))
+        name = graph.operators[key].operator
+        operators.append(PlannedOperator(key, name, str(folders[name]), assignment, parameters, mounts))
+    specs = {op.operator: graph.spec(op.key).model_dump(mode="json", exclude_none=True) for op in operators}
+    return Plan(run, graph.pipeline.name, graph.pipeline.durability, tuple(operators), specs)
+
+
+def split_mounts(spec: OperatorSpec, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The parameters that the kernel is given, and the mounts that it sees as files."""
+    mounts = {p.name for p in spec.parameters if p.type == "mount"}
+    given = {name: value for name, value in parameters.items() if name not in mounts}
+    return given, {name: str(value) for name, value in parameters.items() if name in mounts}
+
+
+def _partitions(graph: Graph, key: str) -> int:
+    """A sink remembers what it has written, so the same message must come to the same replica of it each time."""
+    return graph.operators[key].replicas if not graph.spec(key).outputs else 1
+
+
+def _stream_partitions(graph: Graph, key: str, port: str) -> int:
+    """So many that each edge's partitions are whole numbers of them: the least common multiple."""
+    return math.lcm(*(_partitions(graph, edge.target.operator) for edge in graph.outgoing(key, port)), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A durable consumer of an edge (and partition), of its messages or of those to be tried again."""
+
+    operator: int
+    edge: int
+    stream: str
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.config["durable_name"])
+
+
+def stream_configs(plan: Plan, store_bytes: int) -> list[dict[str, Any]]:
+    """The run's streams. Together they hold at most `store_bytes`, and each refuses what is over its part."""
+    names = plan.names
+    outputs = [output for operator in plan.operators for output in operator.assignment.outputs if output.edges]
+    part = store_bytes // 20
+    each = min(_STREAM_MOST, 8 * part // max(1, len(outputs)))
+    streams = [
+        {**_stream(names.stream(o.stream), names.messages(o.stream, "*"), each), "retention": "interest"}
+        for o in outputs
+    ]
+    retries = {**_stream(names.retry_stream, names.retry("*", "*"), 2 * part), "retention": "interest"}
+    latest = {"retention": "limits", "max_msgs_per_subject": 1, "allow_direct": True}
+    dead = {**_stream(names.dead_stream, names.dead("*", "*"), 2 * part), **latest}
+    blobs = {**_stream(names.blob_stream, names.blob("*", "*"), 4 * part), **latest}
+    records = {**_stream(names.record_stream, names.control("*", ">"), 2 * part), **latest}
+    records["subjects"] = [names.control("*", ">"), names.record("*", "*", "*")]
+    return [*streams, retries, dead, blobs, records]
+
+
+def _stream(name: str, subject: str, max_bytes: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "subjects": [subject],
+        "storage": "file",
+        "discard": "new",
+        "max_bytes": max_bytes,
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "num_replicas": 1,
+        "duplicate_window": 120_000_000_000,
+    }
+
+
+def consumers(plan: Plan) -> list[Consumer]:
+    """Every edge's consumers, all of which exist before any producer starts."""
+    found: list[Consumer] = []
+    partitions = {o.stream: o.partitions for operator in plan.operators for o in operator.assignment.outputs}
+    for operator in plan.operators:
+        for entry in operator.assignment.inputs:
+            for part in range(entry.partitions):
+                numbers = [n for n in range(partitions[entry.stream]) if n % entry.partitions == part]
+                name = plan.names.consumer(entry.edge, part)
+                subjects = [plan.names.messages(entry.stream, number) for number in numbers]
+                config = _consumer(name, subjects, operator.assignment.ack_wait)
+                found.append(Consumer(operator.index, entry.edge, plan.names.stream(entry.stream), config))
+                again = _consumer(name, [plan.names.retry(entry.edge, part)], operator.assignment.ack_wait)
+                found.append(Consumer(operator.index, entry.edge, plan.names.retry_stream, again))
+    return found
+
+
+def _consumer(name: str, subjects: list[str], ack_wait: float) -> dict[str, Any]:
+    return {
+        "durable_name": name,
+        "name": name,
+        "ack_policy": "explicit",
+        "ack_wait": int(ack_wait * 1e9),
+        "deliver_policy": "all",
+        "filter_subjects": subjects,
+        "max_ack_pending": 8192,
+        "max_deliver": -1,
+        "max_waiting": 512,
+        "replay_policy": "instant",
+    }

@@ -1,0 +1,79 @@
+"""A run's streams and consumers in the broker: made, looked at, removed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from interactem.engine.errors import BrokerError
+from interactem.engine.plan import Consumer, Plan, consumers, stream_configs
+from interactem.runtime.connections import Storer
+
+_NOT_FOUND = frozenset({10059, 10014})
+
+
+async def create(storer: Storer, plan: Plan, store_bytes: int) -> None:
+    """Make what is missing; what an earlier supervisor made stays as it is. Raises `BrokerError`."""
+    for config in stream_configs(plan, store_bytes):
+        if not await _exists(storer, f"$JS.API.STREAM.INFO.{config['name']}"):
+            await _ask(storer, f"$JS.API.STREAM.CREATE.{config['name']}", config)
+    await asyncio.gather(*(_create_consumer(storer, consumer) for consumer in consumers(plan)))
+
+
+async def _create_consumer(storer: Storer, consumer: Consumer) -> None:
+    if await _exists(storer, f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}"):
+        return
+    value = {"stream_name": consumer.stream, "config": consumer.config, "action": "create"}
+    await _ask(storer, f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}", value)
+
+
+async def _exists(storer: Storer, subject: str) -> bool:
+    answer = await storer.ask(subject, None)
+    error = answer.get("error")
+    if error is None:
+        return True
+    if int(error.get("err_code", 0)) in _NOT_FOUND:
+        return False
+    raise BrokerError(f"the broker refuses {subject}: {error.get('description', error)}")
+
+
+async def _ask(storer: Storer, subject: str, value: dict[str, Any]) -> dict[str, Any]:
+    answer = await storer.ask(subject, value)
+    if "error" in answer:
+        what = answer["error"].get("description", answer["error"])
+        raise BrokerError(f"the broker refuses {subject}: {what}")
+    return answer
+
+
+async def outstanding(storer: Storer, chosen: list[Consumer]) -> dict[int, int]:
+    """How many batches wait or are held, by edge; those to be tried again count.
+
+    A failing message is stored to be tried again before its batch is settled, so the batches are counted first.
+    """
+    found: dict[int, int] = {}
+    for retry in (False, True):
+        part = [c for c in chosen if c.stream.endswith("-t") is retry]
+        counts = await asyncio.gather(*(_count(storer, consumer) for consumer in part))
+        for consumer, count in zip(part, counts, strict=True):
+            found[consumer.edge] = found.get(consumer.edge, 0) + count
+    return found
+
+
+async def _count(storer: Storer, consumer: Consumer) -> int:
+    info = await _ask(storer, f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}", {})
+    return int(info["num_pending"]) + int(info["num_ack_pending"])
+
+
+async def dead_letters(storer: Storer, plan: Plan) -> int:
+    info = await _ask(storer, f"$JS.API.STREAM.INFO.{plan.names.dead_stream}", {})
+    return int(info["state"]["messages"])
+
+
+async def purge(storer: Storer, stream: str, subject: str) -> None:
+    await _ask(storer, f"$JS.API.STREAM.PURGE.{stream}", {"filter": subject})
+
+
+async def remove(storer: Storer, plan: Plan) -> None:
+    """Remove all that the run has in the broker."""
+    for config in stream_configs(plan, 0):
+        await storer.ask(f"$JS.API.STREAM.DELETE.{config['name']}", None)

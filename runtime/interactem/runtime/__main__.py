@@ -1,0 +1,92 @@
+"""`python -m interactem.runtime path/to/run.py`: one replica, configured by its environment alone (see `settings`).
+
+Ends with 0 when the replica is done or was asked to stop, 2 for wrong settings, 3 where `run.py` does not load, 4 when
+the broker is gone, 5 where a source or a finish function failed for the last time.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from interactem.runtime.context import Context
+from interactem.runtime.errors import LoadError, SettingsError, TransportError
+from interactem.runtime.loading import load
+from interactem.runtime.replica import FinishError, Replica, SourceError
+from interactem.runtime.settings import Settings
+from interactem.runtime.slot import Slot
+from interactem.runtime.tether import die_with_parent
+from interactem.runtime.transports.nats import NatsTransport
+
+SWITCH_SECONDS = 0.001
+"""How long the kernel's thread may keep the transport's waiting for the interpreter."""
+
+
+def main(arguments: list[str], environment: Mapping[str, str]) -> int:
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    log = logging.getLogger("interactem.operator")
+    try:
+        if len(arguments) != 1:
+            raise SettingsError("give the path of one run.py")
+        return _run(Path(arguments[0]), Settings.read(environment), log)
+    except SettingsError as error:
+        log.error("%s", error)
+        return 2
+    except LoadError as error:
+        log.error("%s", error)
+        return 3
+    except TransportError as error:
+        log.error("%s", error)
+        return 4
+    except (SourceError, FinishError) as error:
+        log.error("%s", error)
+        return 5
+
+
+def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
+    if settings.parent is not None:
+        die_with_parent(settings.parent)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with Slot(settings.slot) as slot:
+        transport = NatsTransport(settings.address, settings.run, settings.operator, settings.replica, slot)
+        transport.start()  # it connects while run.py is imported
+        kernel = load(path)
+        assignment = transport.assignment()
+        context = Context(
+            operator=assignment.name,
+            replica=settings.replica,
+            replicas=assignment.replicas,
+            run=settings.run,
+            outputs=settings.outputs,
+            logger=log,
+        )
+        replica = Replica(assignment, kernel, transport, context, parameters={}, slot=slot, arm=_end_after)
+        _stop_when_asked(replica)
+        faulthandler.enable()
+        # a call that outlasts its limit ends the process even while it keeps the interpreter to itself
+        faulthandler.register(signal.SIGALRM, chain=True)
+        replica.run()
+        transport.close()
+    return 0
+
+
+def _end_after(seconds: float) -> None:
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _stop_when_asked(replica: Replica) -> None:
+    def stop(number: int, frame: object) -> None:
+        replica.stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,79 @@
+"""What a replica is told about its place in the run: which edges it reads, which streams it writes, its limits.
+
+The engine stores one for each operator in the broker; a replica needs no more than the broker's address, the run's
+id, the operator's index and its own index to find it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An edge that ends at this operator. With several partitions, replica r reads partition r alone."""
+
+    edge: int
+    port: str
+    stream: int
+    partitions: int = 1
+
+    def partition(self, replica: int) -> int:
+        return replica if self.partitions > 1 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output port.
+
+    `edges` begin at it and `readers` are the operators that they end at; with none, nothing is stored.
+    """
+
+    port: str
+    stream: int
+    partitions: int = 1
+    edges: tuple[int, ...] = ()
+    readers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    run: str
+    operator: int
+    name: str
+    replicas: int = 1
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    timeout: float | None = None
+    max_attempts: int = 3
+    max_payload: int = 2**20
+    """Bytes that one NATS message holds at most; larger messages become blobs."""
+    max_message: int = 2**30
+    """Bytes that one message holds at most."""
+    ack_wait: float = 5.0
+
+    @property
+    def is_source(self) -> bool:
+        return not self.inputs
+
+    @property
+    def is_sink(self) -> bool:
+        return not self.outputs
+
+    def to_value(self) -> dict[str, Any]:
+        return {"version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_value(cls, value: dict[str, Any]) -> Assignment:
+        fields = dict(value)
+        if fields.pop("version", None) != VERSION:
+            raise ValueError(f"an assignment of version {value.get('version')!r}; this runtime reads {VERSION}")
+        fields["inputs"] = tuple(Input(**item) for item in fields["inputs"])
+        fields["outputs"] = tuple(
+            Output(**{**item, "edges": tuple(item["edges"]), "readers": tuple(item["readers"])})
+            for item in fields["outputs"]
+        )
+        return cls(**fields)

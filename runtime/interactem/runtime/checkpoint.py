@@ -1,0 +1,100 @@
+"""What a replica with an effect stores before it acknowledges: its state, and the ids that went into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from interactem.runtime.applied import AppliedIds
+from interactem.runtime.errors import WireError
+
+VERSION = 1
+_ARRAY = 1
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """`state` covers the messages of `applied` and, in a source, what was sent before `position`.
+
+    `outbox` holds what was sent because of them, as (subject, payload, id): it is stored again after a crash, as the
+    state that made it is not made again. `finishes` counts the ends of the stream; `finished` says that the last of
+    them is in `state` and `outbox`.
+    """
+
+    state: dict[str, Any] = field(default_factory=dict)
+    applied: AppliedIds = field(default_factory=AppliedIds)
+    position: int = 0
+    epoch: int = 0
+    outbox: list[tuple[str, bytes, str]] = field(default_factory=list)
+    finishes: int = 0
+    finished: bool = False
+    resumes: bool = False
+
+
+def encode_state(state: dict[str, Any]) -> bytes:
+    """Raises `WireError` where the state holds something that cannot be stored."""
+    try:
+        packed: bytes = msgpack.packb(state, default=_pack_array)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise WireError(
+            f"context.state cannot be stored: {error}; keep numbers, text, bytes, lists, dicts and numpy arrays in it"
+        ) from error
+    return packed
+
+
+def decode_state(packed: bytes) -> dict[str, Any]:
+    state: dict[str, Any] = msgpack.unpackb(packed, ext_hook=_unpack_array, strict_map_key=False)
+    return state
+
+
+def encode(checkpoint: Checkpoint, state: bytes) -> bytes:
+    """`state` is the checkpoint's, already encoded."""
+    packed: bytes = msgpack.packb(
+        [
+            VERSION,
+            state,
+            checkpoint.applied.to_value(),
+            checkpoint.position,
+            checkpoint.epoch,
+            checkpoint.outbox,
+            checkpoint.finishes,
+            checkpoint.finished,
+            checkpoint.resumes,
+        ]
+    )
+    return packed
+
+
+def decode(packed: bytes) -> Checkpoint:
+    version, *rest = msgpack.unpackb(packed, strict_map_key=False)
+    if version != VERSION:
+        raise WireError(f"a checkpoint of version {version!r}; this runtime reads {VERSION}")
+    state, applied, position, epoch, outbox, finishes, finished, resumes = rest
+    return Checkpoint(
+        decode_state(state),
+        AppliedIds.from_value(applied),
+        position,
+        epoch,
+        [(subject, payload, name) for subject, payload, name in outbox],
+        finishes,
+        finished,
+        resumes,
+    )
+
+
+def _pack_array(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if not isinstance(value, np.ndarray) or value.dtype.hasobject or value.dtype.names is not None:
+        raise TypeError(f"it holds a {type(value).__module__}.{type(value).__qualname__}")
+    return msgpack.ExtType(_ARRAY, msgpack.packb([value.dtype.str, value.shape, value.tobytes()]))
+
+
+def _unpack_array(code: int, data: bytes) -> Any:
+    if code != _ARRAY:
+        raise WireError(f"a checkpoint holds a value of an unknown kind {code}")
+    dtype, shape, content = msgpack.unpackb(data)
+    return np.frombuffer(content, dtype=dtype).reshape(shape).copy()

@@ -1,0 +1,240 @@
+"""Connections to the broker that outlive its restarts, and payloads stored for certain."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from interactem.runtime import wire
+from interactem.runtime.errors import SettingsError, TransportError
+from interactem.runtime.transports import Store
+
+STORE_TIMEOUT = 5.0
+"""Seconds until a payload that nobody answered for is sent again, under the same id."""
+PATIENCE = 60.0
+"""Seconds that a broker may be away, or refuse for a reason other than a full store."""
+_FULL = frozenset({10077, 10047, 10023, 10028})
+"""JetStream's error codes for a store that is full."""
+_HOPELESS = frozenset({10054, 10060, 10071})
+_REFUSED_FIRST = 0.005
+_REFUSED_MOST = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is, and the file that holds the credentials (user and password as JSON)."""
+
+    url: str
+    credentials: Path | None = None
+
+    def login(self) -> dict[str, str]:
+        if self.credentials is None:
+            return {}
+        try:
+            value = json.loads(self.credentials.read_text())
+            return {"user": str(value["user"]), "password": str(value["password"])}
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise SettingsError(f"{self.credentials}: no user and password can be read from it: {error}") from error
+
+
+async def connect(
+    address: Address, name: str, *, reconnected: Callable[[], None] | None = None, patience: float = PATIENCE
+) -> Client:
+    """A client that comes back by itself whenever the broker does. Raises `TransportError` after `patience` seconds."""
+
+    async def on_reconnect() -> None:
+        if reconnected is not None:
+            reconnected()
+
+    async def on_error(error: Exception) -> None:
+        # the client reports each lost connection here; what follows from one is decided where it matters
+        del error
+
+    options: dict[str, Any] = {
+        "name": name,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.1,
+        "connect_timeout": 2,
+        "ping_interval": 20,
+        "max_outstanding_pings": 3,
+        "pending_size": 64 * 2**20,
+        "reconnected_cb": on_reconnect,
+        "error_cb": on_error,
+        **address.login(),
+    }
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    while True:
+        try:
+            return await nats.connect(address.url, allow_reconnect=True, **{**options, "max_reconnect_attempts": -1})
+        except (OSError, NatsError, TimeoutError, ssl.SSLError) as error:
+            if "Authorization" in str(error):
+                raise TransportError(f"the broker at {address.url} refuses these credentials: {error}") from error
+            if loop.time() > until:
+                raise TransportError(f"no broker answers at {address.url}: {error}") from error
+            await asyncio.sleep(0.1)
+
+
+class Storer:
+    """Stores payloads in JetStream, each for as long as it takes.
+
+    Its publish window is its own: a reply inbox, a time limit, and the same id when it sends again. A store that is
+    full is waited for.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._inbox = client.new_inbox()
+        self._numbers = itertools.count()
+        self._answers: dict[str, asyncio.Future[Msg | None]] = {}
+
+    async def open(self) -> None:
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_bytes_limit=-1)
+
+    async def _on_answer(self, message: Msg) -> None:
+        answer = self._answers.get(message.subject)
+        if answer is not None and not answer.done():
+            answer.set_result(message)
+
+    def resend(self) -> None:
+        """The connection is new: what was under way is sent again at once."""
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result(None)
+
+    async def store(self, item: Store) -> int:
+        """The sequence under which `item` is stored. Raises `TransportError` when it cannot be."""
+        loop = asyncio.get_running_loop()
+        headers = {"Nats-Msg-Id": item.id} if item.id else {}
+        if item.wire:
+            headers[wire.HEADER] = wire.FORMAT
+        wait = _REFUSED_FIRST
+        until = loop.time() + PATIENCE
+        while True:
+            answer = await self._ask(item.subject, item.payload, headers, STORE_TIMEOUT)
+            refusal = _refusal(answer)
+            if refusal is None:
+                return _sequence(answer)
+            code, reason = refusal
+            if code in _FULL:
+                until = loop.time() + PATIENCE
+            elif code in _HOPELESS or loop.time() > until:
+                raise TransportError(f"{item.subject} cannot be stored: {reason}")
+            if answer is not None:
+                await asyncio.sleep(wait)
+                wait = min(_REFUSED_MOST, wait * 2)
+
+    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str], timeout: float) -> Msg | None:
+        reply = f"{self._inbox}.{next(self._numbers)}"
+        answer: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
+        self._answers[reply] = answer
+        try:
+            await self._client.publish(subject, payload, reply=reply, headers=headers or None)
+            async with asyncio.timeout(timeout):
+                return await answer
+        except (TimeoutError, NatsError, OSError):
+            if self._client.is_closed:
+                raise TransportError("the connection to the broker is closed") from None
+            return None
+        finally:
+            del self._answers[reply]
+
+    async def ask(self, subject: str, value: Any, patience: float = PATIENCE) -> dict[str, Any]:
+        """The answer of JetStream's API, asked until it answers. Errors come as the answer's `error`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        payload = b"" if value is None else json.dumps(value).encode()
+        while True:
+            answer = await self._ask(subject, payload, {}, STORE_TIMEOUT)
+            if answer is not None and not _is_status(answer):
+                result: dict[str, Any] = json.loads(answer.data)
+                return result
+            if loop.time() > until:
+                raise TransportError(f"the broker does not answer {subject}: is JetStream enabled?")
+            await asyncio.sleep(0.05)
+
+    async def acknowledge(self, reply: str) -> None:
+        """Acknowledge a delivery and wait until the broker has taken note of it."""
+        for _ in range(3):
+            if await self._ask(reply, b"+ACK", {}, STORE_TIMEOUT) is not None:
+                return
+
+    async def last(self, stream: str, subjects: list[str]) -> dict[str, bytes]:
+        """The last payload under each of `subjects`, which may have wildcards."""
+        while True:
+            found = await self._last_once(stream, subjects)
+            if found is not None:
+                return found
+            await asyncio.sleep(0.05)
+
+    async def _last_once(self, stream: str, subjects: list[str]) -> dict[str, bytes] | None:
+        inbox = self._client.new_inbox()
+        messages: asyncio.Queue[Msg] = asyncio.Queue()
+        subscription = await self._client.subscribe(inbox, cb=messages.put, pending_bytes_limit=-1)
+        try:
+            request = json.dumps({"multi_last": subjects, "batch": 1000}).encode()
+            await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+            found: dict[str, bytes] = {}
+            while True:
+                async with asyncio.timeout(STORE_TIMEOUT):
+                    message = await messages.get()
+                if _is_status(message):
+                    status = message.headers["Status"] if message.headers else ""
+                    return found if status in ("204", "404") else None
+                found[(message.headers or {})["Nats-Subject"]] = message.data
+        except (TimeoutError, NatsError, OSError):
+            if self._client.is_closed:
+                raise TransportError("the connection to the broker is closed") from None
+            return None
+        finally:
+            await _quietly(subscription.unsubscribe())
+
+    async def last_one(self, stream: str, subject: str) -> bytes:
+        """The last payload under `subject`. Raises `KeyError` where there is none."""
+        while True:
+            answer = await self._ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", {}, STORE_TIMEOUT)
+            if answer is not None and not _is_status(answer):
+                return answer.data
+            if answer is not None and answer.headers and answer.headers.get("Status") == "404":
+                raise KeyError(subject)
+            await asyncio.sleep(0.05)
+
+
+async def _quietly(task: Awaitable[None]) -> None:
+    """A lost connection needs no goodbye."""
+    try:
+        await task
+    except (NatsError, OSError):
+        return
+
+
+def _is_status(message: Msg) -> bool:
+    return not message.data and bool(message.headers) and "Status" in (message.headers or {})
+
+
+def _refusal(answer: Msg | None) -> tuple[int, str] | None:
+    """Why a payload was not stored: JetStream's error code and words; None where it was."""
+    if answer is None:
+        return 0, "the broker does not answer"
+    if _is_status(answer):
+        return 0, "the broker has no store for it"
+    value = json.loads(answer.data)
+    error = value.get("error")
+    if error is None:
+        return None
+    return int(error.get("err_code", 0)), str(error.get("description", error))
+
+
+def _sequence(answer: Msg | None) -> int:
+    return 0 if answer is None else int(json.loads(answer.data).get("seq", 0))

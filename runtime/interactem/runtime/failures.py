@@ -1,0 +1,44 @@
+"""What becomes of a message that failed: when it is tried again, and what is kept of its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from interactem.runtime.loading import user_traceback
+
+BACKOFF_FIRST = 0.1
+BACKOFF_MOST = 30.0
+_LONGEST = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed. `attempts` counts it."""
+
+    attempts: int
+    error: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException, attempts: int) -> Self:
+        text = str(error)
+        summary = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return cls(attempts, summary[:_LONGEST], user_traceback(error)[-_LONGEST:])
+
+    @classmethod
+    def from_value(cls, value: dict[str, Any]) -> Self:
+        return cls(int(value["attempts"]), str(value["error"]), str(value.get("traceback", "")))
+
+    def to_value(self) -> dict[str, Any]:
+        return {"attempts": self.attempts, "error": self.error, "traceback": self.traceback}
+
+
+def is_last(attempts: int, max_attempts: int) -> bool:
+    """Whether a message that failed this often is a dead letter. 0 is: never."""
+    return 0 < max_attempts <= attempts
+
+
+def backoff(attempts: int) -> float:
+    """Seconds to wait after so many failed attempts."""
+    return float(min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(attempts - 1, 20)))

@@ -1,0 +1,106 @@
+"""What carries batches between replicas. `Transport` is the contract; `memory` and `nats` keep it alike.
+
+A transport moves bytes and knows nothing of kernels, retries or state: those are the replica's. It owes this:
+
+- A delivery is handed out again until it is settled, by this replica or another one of the operator.
+- What the outbox holds is stored in its order, each piece of work after the one before it. A piece of work settles its
+  deliveries only after everything in it is stored. What is refused because a store is full, or lost with a
+  connection, is stored again under the same id for as long as it takes.
+- Records are the last payload stored under their subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from interactem.runtime.outbox import Outbox
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A batch handed to this replica. `token` is the transport's own way to know it again."""
+
+    edge: int
+    payload: bytes
+    format: str | None
+    token: Any
+    sequence: int = 0
+    retry: bool = False
+    backlog: int = 0
+    """How many batches wait behind it, where the transport knows."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Something that the engine or a downstream replica says."""
+
+    subject: str
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Store:
+    """A payload to be stored under a subject; `id` lets the broker drop what it already has."""
+
+    subject: str
+    payload: bytes
+    id: str | None = None
+    wire: bool = False
+    """Whether the payload is a batch, to be marked with the wire format."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What is stored and then settled, as one step: `first`, `then`, the deliveries, and at leisure `after`.
+
+    `after` may be overtaken by the `after` of later work, which replaces it. `purge` names subjects whose payloads
+    nobody needs once the deliveries are settled for good. `done` is called at the end, from the transport's thread.
+    """
+
+    first: list[Store] = field(default_factory=list)
+    then: list[Store] = field(default_factory=list)
+    settled: list[Delivery] = field(default_factory=list)
+    after: Store | None = None
+    purge: list[str] = field(default_factory=list)
+    done: Callable[[], None] | None = None
+
+
+class Transport(Protocol):
+    """One replica's way to the broker. All methods are called from the replica's thread."""
+
+    def open(self, outbox: Outbox) -> dict[str, bytes]:
+        """Connect, begin to receive, and return the records that concern this replica, by subject."""
+        ...
+
+    def receive(self, timeout: float | None) -> Delivery | Record | None:
+        """The next delivery or record; None after `timeout` seconds, or earlier when work has been done.
+
+        Raises `TransportError` when the broker is gone for good.
+        """
+        ...
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `receive` would return at once."""
+        ...
+
+    def defer(self, delivery: Delivery, delay: float) -> None:
+        """Give a delivery back, to be handed out again in `delay` seconds."""
+        ...
+
+    def report(self, subject: str, payload: bytes) -> None:
+        """Tell those who listen; nothing is stored."""
+        ...
+
+    def read_blob(self, subjects: list[str]) -> bytes:
+        """What is stored under these subjects, joined. Raises `KeyError` where one is gone."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until everything in the outbox is stored and settled."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,241 @@
+"""A broker inside one process, for tests: the same contract as NATS, without anything to install or to start.
+
+`MemoryBroker` holds a run's queues; each replica, in a thread of its own, gets a `MemoryTransport` from it.
+`abandon` is what a crash looks like: what the replica held is handed out again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from interactem.runtime.assignment import Assignment
+from interactem.runtime.errors import TransportError
+from interactem.runtime.outbox import Outbox
+from interactem.runtime.subjects import Names
+from interactem.runtime.transports import Delivery, Record, Store, Work
+from interactem.runtime.wire import FORMAT
+
+
+@dataclass(slots=True)
+class _Entry:
+    subject: str
+    payload: bytes
+    sequence: int
+    retry: bool
+
+
+@dataclass(slots=True)
+class _Queue:
+    """A durable consumer: what waits, and what is held by whom."""
+
+    edge: int
+    waiting: deque[_Entry] = field(default_factory=deque)
+    held: dict[int, MemoryTransport] = field(default_factory=dict)
+    deferred: dict[int, float] = field(default_factory=dict)
+
+
+class MemoryBroker:
+    """The streams, consumers and records of the run that `assignments` describe.
+
+    `stream_batches` is how many batches a stream holds before it refuses more.
+    """
+
+    def __init__(self, assignments: Sequence[Assignment], *, stream_batches: int = 10_000) -> None:
+        self.names = Names(assignments[0].run)
+        self.records: dict[str, bytes] = {}
+        self.dead: dict[str, bytes] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.reports: list[tuple[str, bytes]] = []
+        self.changed = threading.Condition()
+        self._capacity = stream_batches
+        self._ids: set[str] = set()
+        self._sequence = 0
+        self._queues: dict[tuple[int, int], _Queue] = {}
+        self._readers: dict[str, list[_Queue]] = {}
+        self._transports: list[MemoryTransport] = []
+        partitions = {output.stream: output.partitions for a in assignments for output in a.outputs}
+        for entry in (entry for a in assignments for entry in a.inputs):
+            for part in range(entry.partitions):
+                queue = self._queues[entry.edge, part] = _Queue(entry.edge)
+                self._readers[self.names.retry(entry.edge, part)] = [queue]
+                for number in range(partitions[entry.stream]):
+                    if number % entry.partitions == part:
+                        self._readers.setdefault(self.names.messages(entry.stream, number), []).append(queue)
+
+    def connect(self, assignment: Assignment, replica: int) -> MemoryTransport:
+        transport = MemoryTransport(self, assignment, replica)
+        with self.changed:
+            self._transports.append(transport)
+        return transport
+
+    def outstanding(self, edge: int) -> int:
+        """How many batches of an edge are not settled, those to be tried again included."""
+        with self.changed:
+            queues = [queue for (number, _), queue in self._queues.items() if number == edge]
+            return sum(len(queue.waiting) + len(queue.held) for queue in queues)
+
+    def tell(self, subject: str, payload: bytes) -> None:
+        """Store a record and pass it to the replicas that it concerns."""
+        with self.changed:
+            self.records[subject] = payload
+            self._pass_on(subject, payload)
+
+    def abandon(self, transport: MemoryTransport) -> None:
+        """The replica of `transport` is dead: hand out again what it held."""
+        with self.changed:
+            transport.closed = True
+            for queue in self._queues.values():
+                for sequence in [sequence for sequence, holder in queue.held.items() if holder is transport]:
+                    del queue.held[sequence]
+                    queue.waiting.appendleft(transport.entries.pop(sequence))
+            self.changed.notify_all()
+
+    # what transports do; each holds the condition
+
+    def _pass_on(self, subject: str, payload: bytes) -> None:
+        for transport in self._transports:
+            if transport.concerns(subject):
+                transport.inbox.append(Record(subject, payload))
+        self.changed.notify_all()
+
+    def store(self, item: Store) -> None:
+        kind = item.subject.split(".")[2]
+        if kind in "cr":
+            self.records[item.subject] = item.payload
+            self.changed.notify_all()
+        elif kind == "d":
+            self.dead[item.subject] = item.payload
+        elif kind == "b":
+            self.blobs[item.subject] = item.payload
+        else:
+            self._enqueue(item, retry=kind == "t")
+
+    def _enqueue(self, item: Store, *, retry: bool) -> None:
+        queues = self._readers.get(item.subject, [])
+        if item.id is not None and item.id in self._ids:
+            return
+        while not retry and any(len(queue.waiting) >= self._capacity for queue in queues):
+            self.changed.wait()
+        if item.id is not None:
+            self._ids.add(item.id)
+        for queue in queues:
+            self._sequence += 1
+            queue.waiting.append(_Entry(item.subject, item.payload, self._sequence, retry))
+        self.changed.notify_all()
+
+    def next_for(self, transport: MemoryTransport) -> Delivery | None:
+        now = time.monotonic()
+        for key in transport.consumers:
+            queue = self._queues[key]
+            for _ in range(len(queue.waiting)):
+                entry = queue.waiting.popleft()
+                if queue.deferred.get(entry.sequence, 0) > now:
+                    queue.waiting.append(entry)
+                    continue
+                queue.deferred.pop(entry.sequence, None)
+                queue.held[entry.sequence] = transport
+                transport.entries[entry.sequence] = entry
+                return Delivery(
+                    queue.edge, entry.payload, FORMAT, key, entry.sequence, entry.retry, len(queue.waiting)
+                )
+        return None
+
+    def settle(self, transport: MemoryTransport, delivery: Delivery) -> None:
+        if transport.entries.pop(delivery.sequence, None) is not None:
+            del self._queues[delivery.token].held[delivery.sequence]
+        self.changed.notify_all()
+
+    def defer(self, transport: MemoryTransport, delivery: Delivery, delay: float) -> None:
+        queue = self._queues[delivery.token]
+        queue.held.pop(delivery.sequence)
+        queue.deferred[delivery.sequence] = time.monotonic() + delay
+        queue.waiting.append(transport.entries.pop(delivery.sequence))
+
+
+class MemoryTransport:
+    """One replica's way to a `MemoryBroker`. What the outbox takes in is stored before `put` returns."""
+
+    def __init__(self, broker: MemoryBroker, assignment: Assignment, replica: int) -> None:
+        self.closed = False
+        self.inbox: deque[Record] = deque()
+        self.entries: dict[int, _Entry] = {}
+        self.consumers = [(entry.edge, entry.partition(replica)) for entry in assignment.inputs]
+        self._broker = broker
+        self._outbox: Outbox | None = None
+        names = broker.names
+        own = (names.control(assignment.operator, ""), names.record(assignment.operator, replica, ""))
+        readers = {reader for output in assignment.outputs for reader in output.readers}
+        self._prefixes = (*own, *(names.report(reader, "") for reader in readers))
+
+    def concerns(self, subject: str) -> bool:
+        return subject.startswith(self._prefixes)
+
+    def open(self, outbox: Outbox) -> dict[str, bytes]:
+        self._outbox = outbox
+        outbox.wake = self._work
+        with self._broker.changed:
+            return {subject: payload for subject, payload in self._broker.records.items() if self.concerns(subject)}
+
+    def receive(self, timeout: float | None) -> Delivery | Record | None:
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._broker.changed:
+            while True:
+                if self.closed:
+                    raise TransportError("this replica has been abandoned")
+                if self.inbox:
+                    return self.inbox.popleft()
+                if (delivery := self._broker.next_for(self)) is not None:
+                    return delivery
+                left = 0.05 if until is None else min(0.05, until - time.monotonic())
+                if left <= 0:
+                    return None
+                self._broker.changed.wait(left)
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self.inbox)
+
+    def _work(self) -> None:
+        assert self._outbox is not None
+        while (work := self._outbox.take()) is not None:
+            with self._broker.changed:
+                if self.closed:
+                    raise TransportError("this replica has been abandoned")
+                self._do(work)
+            if work.done:
+                work.done()
+
+    def _do(self, work: Work) -> None:
+        for item in (*work.first, *work.then):
+            self._broker.store(item)
+        for delivery in work.settled:
+            self._broker.settle(self, delivery)
+        if work.after is not None:
+            self._broker.store(work.after)
+        for subject in work.purge:
+            prefix = subject.removesuffix("*")
+            for name in [name for name in self._broker.blobs if name.startswith(prefix)]:
+                del self._broker.blobs[name]
+
+    def defer(self, delivery: Delivery, delay: float) -> None:
+        with self._broker.changed:
+            self._broker.defer(self, delivery, delay)
+
+    def report(self, subject: str, payload: bytes) -> None:
+        with self._broker.changed:
+            self._broker.reports.append((subject, payload))
+            self._broker._pass_on(subject, payload)
+
+    def read_blob(self, subjects: list[str]) -> bytes:
+        with self._broker.changed:
+            return b"".join([self._broker.blobs[subject] for subject in subjects])
+
+    def finish(self) -> None:
+        self._work()
+
+    def close(self) -> None:
+        self.closed = True

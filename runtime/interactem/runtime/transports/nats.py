@@ -1,0 +1,400 @@
+"""The transport over NATS with JetStream.
+
+It lives in a thread of its own, with an event loop that no kernel can block: there it pulls, stores, acknowledges and
+keeps its deliveries from being handed out again while the kernel works on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from interactem.runtime import wire
+from interactem.runtime.assignment import Assignment
+from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.errors import TransportError
+from interactem.runtime.outbox import Outbox
+from interactem.runtime.slot import Slot
+from interactem.runtime.subjects import Names
+from interactem.runtime.transports import Delivery, Record, Store, Work
+
+_EXPIRES = 30.0
+_HEARTBEAT = 5.0
+_AHEAD_SECONDS = 0.02
+"""How far ahead of the kernel a replica pulls: more would be taken from its siblings."""
+_AHEAD_MOST = 16
+_AHEAD_BYTES = 4 * 2**20
+
+Arrival = Delivery | Record | Exception | None
+
+
+@dataclass(slots=True)
+class _Consumer:
+    """A durable pull consumer: what was asked of it, and what it handed out."""
+
+    edge: int
+    stream: str
+    name: str
+    retry: bool
+    inbox: str
+    asked: dict[str, int] = field(default_factory=dict)
+    heard: float = 0.0
+    queued: int = 0
+    held: dict[int, Delivery] = field(default_factory=dict)
+    mean_bytes: float = 0.0
+
+
+class NatsTransport:
+    """One replica's way to the broker. `start` connects; `assignment` is what the engine stored for the operator."""
+
+    def __init__(self, address: Address, run: str, operator: int, replica: int, slot: Slot | None = None) -> None:
+        self._address = address
+        self._names = Names(run)
+        self._operator = operator
+        self._replica = replica
+        self._slot = slot or Slot()
+        self._inbox: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        self._outbox: Outbox | None = None
+        self._consumers: list[_Consumer] = []
+        self._sleeping = False
+        self._after: Store | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count()
+        self._records: Future[dict[str, bytes]] = Future()
+        self._seconds = 0.001
+        self._given = 0.0
+        self._thread = threading.Thread(target=self._run, name="interactem-transport", daemon=True)
+
+    # the replica's thread
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def assignment(self) -> Assignment:
+        """Raises `TransportError` where the run does not know this operator."""
+        subject = self._names.control(self._operator, "assignment")
+        try:
+            return Assignment.from_value(json.loads(self._records.result()[subject]))
+        except KeyError:
+            raise TransportError(f"the run {self._names.run} has no operator {self._operator}") from None
+
+    def open(self, outbox: Outbox) -> dict[str, bytes]:
+        records = self._records.result()
+        assignment = self.assignment()
+        self._outbox = outbox
+        outbox.wake = self._notify
+        self._call(self._begin(assignment)).result()
+        return records
+
+    def receive(self, timeout: float | None) -> Delivery | Record | None:
+        now = time.perf_counter()
+        if self._given:
+            self._seconds = 0.8 * self._seconds + 0.2 * (now - self._given)
+            self._given = 0.0
+        try:
+            item = self._inbox.get(timeout is None or timeout > 0, timeout)
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        if isinstance(item, Delivery):
+            consumer: _Consumer = item.token[0]
+            consumer.queued -= 1
+            if consumer.queued <= self._ahead(consumer) // 2:
+                self._loop.call_soon_threadsafe(self._top_up, consumer)
+            self._given = time.perf_counter()
+        return item
+
+    @property
+    def waiting(self) -> bool:
+        return not self._inbox.empty()
+
+    def defer(self, delivery: Delivery, delay: float) -> None:
+        nak = b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode()
+        self._call(self._hand_back(delivery, nak))
+
+    def report(self, subject: str, payload: bytes) -> None:
+        self._call(self._publish(subject, payload))
+
+    def read_blob(self, subjects: list[str]) -> bytes:
+        return self._call(self._read_blob(subjects)).result()
+
+    def finish(self) -> None:
+        outbox = self._opened()
+        future = self._call(self._quiet())
+        while True:
+            try:
+                return future.result(0.5)
+            except TimeoutError:
+                outbox.check()
+
+    def close(self) -> None:
+        if self._thread.is_alive() and self._records.done() and self._records.exception() is None:
+            self._call(self._leave()).result(5)
+            self._thread.join(5)
+
+    def _opened(self) -> Outbox:
+        if self._outbox is None:
+            raise TransportError("the transport is not open")
+        return self._outbox
+
+    def _call(self, coroutine: Any) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _notify(self) -> None:
+        if self._sleeping:
+            self._sleeping = False
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    # the transport's thread
+
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            try:
+                runner.run(self._live())
+            except Exception as error:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._records.done():
+            self._records.set_exception(error)
+        self._inbox.put(error)
+        if self._outbox is not None:
+            self._outbox.fail(error)
+
+    async def _live(self) -> None:
+        self._wake = asyncio.Event()
+        self._free = asyncio.Event()
+        self._left = asyncio.Event()
+        name = f"{self._names.run} {self._operator}.{self._replica}"
+        self._client: Client = await connect(self._address, name, reconnected=self._reconnected)
+        self._storer = Storer(self._client)
+        await self._storer.open()
+        control = self._names.control(self._operator, ">")
+        await self._client.subscribe(control, cb=self._on_record, pending_bytes_limit=-1)
+        own = self._names.record(self._operator, self._replica, "checkpoint")
+        await self._client.flush()
+        self._records.set_result(await self._storer.last(self._names.record_stream, [control, own]))
+        await self._left.wait()
+        await self._client.close()
+
+    async def _begin(self, assignment: Assignment) -> None:
+        for reader in {reader for output in assignment.outputs for reader in output.readers}:
+            await self._client.subscribe(self._names.report(reader, "*"), cb=self._on_record)
+        for entry in assignment.inputs:
+            name = self._names.consumer(entry.edge, entry.partition(self._replica))
+            for stream, retry in ((self._names.stream(entry.stream), False), (self._names.retry_stream, True)):
+                consumer = _Consumer(entry.edge, stream, name, retry, self._client.new_inbox())
+                self._consumers.append(consumer)
+                await self._client.subscribe(
+                    f"{consumer.inbox}.*", cb=self._receiver(consumer), pending_bytes_limit=-1, pending_msgs_limit=-1
+                )
+                self._top_up(consumer)
+        self._keep(self._work())
+        self._keep(self._extend(assignment.ack_wait / 3))
+
+    def _keep(self, coroutine: Any) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error if isinstance(error, Exception) else TransportError(repr(error)))
+
+    # receiving
+
+    def _ahead(self, consumer: _Consumer) -> int:
+        by_time = _AHEAD_SECONDS / max(self._seconds, 1e-6)
+        by_size = _AHEAD_BYTES / max(consumer.mean_bytes, 1)
+        return int(max(1, min(_AHEAD_MOST, by_time, by_size)))
+
+    def _top_up(self, consumer: _Consumer) -> None:
+        missing = self._ahead(consumer) - consumer.queued - sum(consumer.asked.values())
+        if missing > 0:
+            number = str(next(self._numbers))
+            consumer.asked[number] = missing
+            consumer.heard = time.monotonic()
+            self._keep(self._pull(consumer, number, missing))
+
+    async def _pull(self, consumer: _Consumer, number: str, count: int) -> None:
+        request = {"batch": count, "expires": int(_EXPIRES * 1e9), "idle_heartbeat": int(_HEARTBEAT * 1e9)}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
+        await self._publish(subject, json.dumps(request).encode(), reply=f"{consumer.inbox}.{number}")
+
+    def _receiver(self, consumer: _Consumer) -> Any:
+        async def on_message(message: Msg) -> None:
+            consumer.heard = time.monotonic()
+            if not message.reply.startswith("$JS.ACK."):
+                self._on_status(consumer, message)
+                return
+            if consumer.asked:
+                oldest = next(iter(consumer.asked))
+                consumer.asked[oldest] -= 1
+                if consumer.asked[oldest] <= 0:
+                    del consumer.asked[oldest]
+            self._on_delivery(consumer, message)
+
+        return on_message
+
+    def _on_status(self, consumer: _Consumer, message: Msg) -> None:
+        status = (message.headers or {}).get("Status")
+        if status == "100":
+            return  # a heartbeat
+        consumer.asked.pop(message.subject.rpartition(".")[2], None)
+        # a request that expired is made again at once; one that was refused, with the check that follows
+        if status == "408":
+            self._top_up(consumer)
+
+    def _on_delivery(self, consumer: _Consumer, message: Msg) -> None:
+        sequence = message.metadata.sequence.stream
+        consumer.mean_bytes = 0.8 * consumer.mean_bytes + 0.2 * len(message.data)
+        again = consumer.held.get(sequence)
+        if again is not None:
+            # handed out a second time while we hold it: the newer reply subject is the one that counts
+            self._slot.release(again.token[1])
+            again.token = (consumer, message.reply)
+            self._slot.hold(message.reply)
+            return
+        format = (message.headers or {}).get(wire.HEADER)
+        backlog = message.metadata.num_pending if consumer.retry else 0
+        token = (consumer, message.reply)
+        delivery = Delivery(consumer.edge, message.data, format, token, sequence, consumer.retry, backlog)
+        consumer.held[sequence] = delivery
+        self._slot.hold(message.reply)
+        consumer.queued += 1
+        self._inbox.put(delivery)
+
+    async def _on_record(self, message: Msg) -> None:
+        self._inbox.put(Record(message.subject, message.data))
+
+    def _reconnected(self) -> None:
+        if not hasattr(self, "_storer"):
+            return
+        self._storer.resend()
+        for consumer in self._consumers:
+            consumer.asked.clear()
+            self._top_up(consumer)
+
+    async def _extend(self, period: float) -> None:
+        """Keep what is held from being handed out again, and ask again where no answer came."""
+        while True:
+            await asyncio.sleep(period)
+            now = time.monotonic()
+            for consumer in self._consumers:
+                for delivery in list(consumer.held.values()):
+                    await self._publish(delivery.token[1], b"+WPI")
+                if consumer.asked and now - consumer.heard > 2.5 * _HEARTBEAT:
+                    consumer.asked.clear()
+                self._top_up(consumer)
+
+    # storing
+
+    async def _work(self) -> None:
+        outbox = self._opened()
+        while True:
+            work = outbox.take()
+            if work is None:
+                self._free.set()
+                self._sleeping = True
+                if not len(outbox):
+                    await self._wake.wait()
+                self._sleeping = False
+                self._wake.clear()
+                continue
+            self._free.clear()
+            await self._do(work)
+            if work.done is not None:
+                work.done()
+                self._inbox.put(None)
+
+    async def _do(self, work: Work) -> None:
+        for item in work.first:
+            await self._storer.store(item)
+        if len(work.then) == 1:
+            await self._storer.store(work.then[0])
+        elif work.then:
+            await self._store_all(work.then)
+        if work.purge:
+            self._keep(self._settle_for_good(work))
+        else:
+            for delivery in work.settled:
+                await self._hand_back(delivery, b"+ACK")
+        if work.after is not None:
+            idle = self._after is None
+            self._after = work.after
+            if idle:
+                self._keep(self._store_after())
+
+    async def _store_all(self, items: list[Store]) -> None:
+        """In their order under each subject, and side by side otherwise."""
+        lanes: dict[str, list[Store]] = {}
+        for item in items:
+            lanes.setdefault(item.subject, []).append(item)
+
+        async def store(lane: list[Store]) -> None:
+            for item in lane:
+                await self._storer.store(item)
+
+        await asyncio.gather(*map(store, lanes.values()))
+
+    async def _store_after(self) -> None:
+        while self._after is not None:
+            item = self._after
+            await self._storer.store(item)
+            if self._after is item:
+                self._after = None
+
+    async def _settle_for_good(self, work: Work) -> None:
+        """What was referred to is removed only when the broker is sure that nobody will be handed the reference."""
+        for delivery in work.settled:
+            self._forget(delivery)
+            await self._storer.acknowledge(delivery.token[1])
+        for subject in work.purge:
+            stream = self._names.blob_stream
+            await self._storer.ask(f"$JS.API.STREAM.PURGE.{stream}", {"filter": subject})
+
+    async def _hand_back(self, delivery: Delivery, answer: bytes) -> None:
+        self._forget(delivery)
+        await self._publish(delivery.token[1], answer)
+
+    def _forget(self, delivery: Delivery) -> None:
+        consumer: _Consumer = delivery.token[0]
+        consumer.held.pop(delivery.sequence, None)
+        self._slot.release(delivery.token[1])
+
+    async def _publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        try:
+            await self._client.publish(subject, payload, reply=reply)
+        except (NatsError, OSError):
+            # between two connections: a pull is made again with the next, an acknowledgement's delivery comes again
+            if self._client.is_closed:
+                raise TransportError("the connection to the broker is closed") from None
+
+    async def _read_blob(self, subjects: list[str]) -> bytes:
+        stream = self._names.blob_stream
+        return b"".join([await self._storer.last_one(stream, subject) for subject in subjects])
+
+    async def _quiet(self) -> None:
+        outbox = self._opened()
+        while len(outbox) or not self._free.is_set() or self._after is not None or len(self._tasks) > 2:
+            await asyncio.sleep(0.001)
+
+    async def _leave(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await self._client.flush()
+        self._left.set()
