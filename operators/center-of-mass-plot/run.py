@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ Floats = NDArray[np.float64]
 
 SIZE = (10.0, 9.6)
 """Of the picture, in inches of 100 pixels."""
+PASSED_ON = ("revision", "filled", "total", "final")
 INK, QUIET, NOTHING, PAPER = "#1c2430", "#66707d", "#d5d9de", "#ffffff"
 
 
@@ -49,7 +49,6 @@ def draw(com: Floats, title: str, subtitle: str) -> bytes:
     largest = max(float(np.percentile(known, 99.5)) if known.size else 0.0, 1e-9)
 
     figure = Figure(figsize=SIZE, dpi=100, facecolor=PAPER)
-    canvas = FigureCanvasAgg(figure)
     figure.text(0.06, 0.962, title, fontsize=17, fontweight="bold", color=INK)
     figure.text(0.06, 0.935, subtitle, fontsize=10.5, color=QUIET)
     _map(figure, (0, 0), "Rows (down is positive)", shift[0], "RdBu_r", (-largest, largest))
@@ -57,7 +56,7 @@ def draw(com: Floats, title: str, subtitle: str) -> bytes:
     _map(figure, (1, 0), "Magnitude", magnitude, "viridis", (0.0, largest))
     _direction(figure, shift, largest)
     file = io.BytesIO()
-    canvas.print_png(file)
+    figure.savefig(file, format="png")
     return file.getvalue()
 
 
@@ -80,7 +79,7 @@ def _map(
     image = axes.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
     x, y, width, height = _drawn(axes, values.shape)
     bar = figure.colorbar(image, cax=figure.add_axes((x + width + 0.012, y, 0.014, height)))
-    bar.outline.set_visible(False)  # type: ignore[operator]  # matplotlib's annotations say it is no method
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=3, labelsize=9, color=QUIET, labelcolor=QUIET)
     bar.ax.set_title("px", fontsize=9, color=QUIET, pad=6)
 
