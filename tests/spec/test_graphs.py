@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interactem.spec import Graph, Problem, SpecError, catalog_problems, parse_pipeline
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture
@@ -199,6 +201,7 @@ def test_layers_are_the_longest_way_from_a_source(wired):
 pairs = st.sets(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")), max_size=12)
 
 
+@patient
 @given(edges=pairs)
 def test_a_graph_has_either_an_order_or_a_cycle(edges):
     graph = _graph(edges)

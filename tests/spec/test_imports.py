@@ -6,10 +6,12 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interactem.spec import Graph, SpecError, image_name, import_pipeline, parse_pipeline
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SENDER, RECEIVER, OUT, IN = (f"0000000{n}-0000-4000-8000-000000000000" for n in range(4))
 
@@ -216,6 +218,7 @@ broken_port = st.fixed_dictionaries(
 broken_edge = st.fixed_dictionaries({}, optional={"input_id": scraps, "output_id": scraps})
 
 
+@patient
 @given(
     st.fixed_dictionaries({"operators": st.lists(broken_operator | scraps, max_size=3)}),
     st.lists(broken_port | scraps, max_size=3) | scraps,

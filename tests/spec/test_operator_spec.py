@@ -6,11 +6,13 @@ import json
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from interactem.spec import OperatorSpec, SpecError, parse_operator
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def problems(value, source="operator.json"):
@@ -212,6 +214,7 @@ json_values = st.recursive(
 spec_keys = st.sampled_from(list(OperatorSpec.model_json_schema()["properties"]))
 
 
+@patient
 @given(st.dictionaries(spec_keys, json_values) | json_values)
 def test_any_value_either_loads_or_is_a_spec_error(value):
     try:
@@ -221,6 +224,7 @@ def test_any_value_either_loads_or_is_a_spec_error(value):
         str(error).encode()
 
 
+@patient
 @given(st.text() | st.binary())
 def test_any_text_either_loads_or_is_a_spec_error(text):
     with pytest.raises(SpecError):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from interactem.spec import OperatorSpecParameter, ParameterValueError, SpecError, coerce, resolve_parameters
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ADAPTER = TypeAdapter(OperatorSpecParameter)
 TYPES = ["str", "int", "float", "bool", "mount", "str-enum"]
@@ -88,6 +90,7 @@ def test_a_required_parameter_cannot_be_null(type_):
 anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()) | st.binary()
 
 
+@patient
 @given(st.sampled_from(TYPES), st.booleans(), anything)
 def test_coerce_raises_nothing_but_its_own_error(type_, required, value):
     one = parameter(type_, required=required)
@@ -99,11 +102,13 @@ def test_coerce_raises_nothing_but_its_own_error(type_, required, value):
         assert coerce(one, typed) == typed
 
 
+@patient
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_the_text_of_an_integer_means_the_integer(number):
     assert coerce(parameter("int"), str(number)) == number
 
 
+@patient
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_the_text_of_a_float_means_the_float(number):
     assert coerce(parameter("float"), repr(number)) == number

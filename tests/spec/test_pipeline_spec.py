@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interactem.spec import (
@@ -16,6 +16,8 @@ from interactem.spec import (
     parse_assignment,
     parse_pipeline,
 )
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def problems(value):
@@ -151,6 +153,7 @@ operators = st.dictionaries(st.sampled_from(["a", "b", "A"]), operator_values)
 edges = st.lists(st.fixed_dictionaries({"from": json_values, "to": st.sampled_from(["a.b", "b.a", "c"])}) | json_values)
 
 
+@patient
 @given(
     st.dictionaries(pipeline_keys, json_values)
     | st.fixed_dictionaries({"name": st.text(), "operators": operators, "edges": edges})
