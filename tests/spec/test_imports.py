@@ -148,7 +148,7 @@ def test_what_cannot_be_carried_is_noted(theirs, catalog):
         "frame-reader: its spec has no parameter 'gone'; \"1\" is left out",
         'frame-reader: a parameter without a name is left out: {"type": "int"}',
         "frame-reader: 2 replicas became 1, as its spec does not allow several",
-        "frame-reader: 'env' is left out: {\"A\": \"1\"}",
+        'frame-reader: \'env\' is left out: {"A": "1"}',
         'center-of-mass-partial: has 1 replica here; it may have several, set with "replicas"',
         "the edge frame-reader.frames -> center-of-mass-partial.in was there twice; one is kept",
     ]

@@ -136,7 +136,7 @@ def test_triggers(operator):
         ({"parameters": [{"name": "p", "type": "str-enum"}]}, "$.parameters[0].options: is missing"),
         ({"parameters": [{"name": "p", "type": "str-enum", "options": []}]}, "$.parameters[0].options: is empty"),
         ({"parameters": [{"name": "a/b", "type": "mount"}]}, '$.parameters[0].name: "a/b" is not a name'),
-        ({"triggers": [{"name": "t", "mode": "all"}]}, "$.triggers[0].mode: \"all\" is not allowed here"),
+        ({"triggers": [{"name": "t", "mode": "all"}]}, '$.triggers[0].mode: "all" is not allowed here'),
     ],
 )
 def test_each_mistake_says_where_what_and_what_is_right(operator_value, changes, expected):

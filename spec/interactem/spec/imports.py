@@ -171,7 +171,7 @@ class _Import:
                 return count
             self.notes.append(f"{operator.key}: {count} replicas became 1, as its spec does not allow several")
         elif count is None and parallel:
-            self.notes.append(f"{operator.key}: has 1 replica here; it may have several, set with \"replicas\"")
+            self.notes.append(f'{operator.key}: has 1 replica here; it may have several, set with "replicas"')
         return 1
 
     def _parameters(self, operator: _Operator) -> dict[str, Value]:

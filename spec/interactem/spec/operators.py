@@ -84,13 +84,9 @@ class OperatorSpec(SpecModel):
     """What the operator does, in a sentence."""
     image: str = Field(min_length=1)
     """The container image, such as `ghcr.io/you/operators/center-of-mass`."""
-    inputs: Annotated[
-        tuple[OperatorSpecInput, ...], null_is_empty(OperatorSpecInput), AfterValidator(distinct)
-    ] = ()
+    inputs: Annotated[tuple[OperatorSpecInput, ...], null_is_empty(OperatorSpecInput), AfterValidator(distinct)] = ()
     """The input ports; an operator without is a source."""
-    outputs: Annotated[
-        tuple[OperatorSpecOutput, ...], null_is_empty(OperatorSpecOutput), AfterValidator(distinct)
-    ] = ()
+    outputs: Annotated[tuple[OperatorSpecOutput, ...], null_is_empty(OperatorSpecOutput), AfterValidator(distinct)] = ()
     """The output ports; an operator without is a sink."""
     parameters: Annotated[
         tuple[OperatorSpecParameter, ...], null_is_empty(OperatorSpecParameter), AfterValidator(distinct)

@@ -69,9 +69,7 @@ def _scalar(value: object) -> object:
     raise refuse(f"a parameter's value cannot be {kind(value)}", "give a string, a number, true, false or null")
 
 
-_Scalar = Annotated[
-    Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})
-]
+_Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
 
 
 def _version(value: object) -> object:
