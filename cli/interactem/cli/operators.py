@@ -1,0 +1,191 @@
+"""`interactem operator …`: make, check, list, show, test and try operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from interactem.cli import completion
+from interactem.cli.output import AsJson
+
+app = typer.Typer(help="Make, check, list, show, test and try operators.", no_args_is_help=True)
+
+Directory = Annotated[Path, typer.Option("--directory", "-d", help="The folder that the operators are in.")]
+OPERATORS = Path("operators")
+
+OperatorPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH", help="The operator's folder, or its name.", autocompletion=completion.operators_and_paths
+    ),
+]
+
+
+@app.command("new")
+def new(
+    name: Annotated[str | None, typer.Argument(help="The operator's name: its folder's.")] = None,
+    label: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it does, in a sentence.")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="NAME:TYPE", help="An input port; repeat for more.")
+    ] = None,
+    outputs: Annotated[
+        list[str] | None, typer.Option("--output", metavar="NAME:TYPE", help="An output port; repeat for more.")
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            metavar="NAME:TYPE=DEFAULT",
+            help="A parameter: str, int, float, bool, mount or str-enum (mode:str-enum[a|b]=a); repeat for more.",
+        ),
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="What it needs of a machine, such as gpu; repeat for more.")
+    ] = None,
+    parallel: Annotated[
+        Literal["none", "embarrassing"] | None,
+        typer.Option(help="embarrassing: replicas may share the input in any order."),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="The container image.  [default: localhost/NAME:latest]")] = None,
+    directory: Directory = OPERATORS,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new operator: a folder with a kernel, a spec, an image and a test that passes.
+
+    With an --input and no --output it is a sink, with an --output and no --input a source; with neither it has one of
+    each, of type any.
+    """
+    from interactem.cli import creation
+    from interactem.cli.output import print_json, say
+
+    request = creation.complete_request(
+        directory,
+        name=name,
+        label=label,
+        description=description,
+        inputs=inputs,
+        outputs=outputs,
+        parameters=parameters,
+        tags=tags,
+        parallel=parallel,
+        image=image,
+        ask=not yes and not as_json and creation.on_terminal(),
+    )
+    folder, made = creation.write_operator(request, directory)
+    if as_json:
+        print_json(made)
+        return
+    say(f"Made {folder}:")
+    for file in made["files"]:
+        say(f"  {file}")
+    say(f"Next: edit {folder / 'run.py'}, then interactem operator test {folder}")
+
+
+@app.command("validate")
+def validate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, or operator.json files.",
+            autocompletion=completion.operators_and_paths,
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check specs and, in folders, that run.py imports and holds an operator. Tells all problems of all paths."""
+    from interactem.cli.output import print_json, say
+    from interactem.cli.validation import validate_paths
+
+    found = validate_paths(paths)
+    if as_json:
+        print_json({"valid": True, "operators": found})
+        return
+    for one in found:
+        say(f"{one['path']}: valid")
+
+
+@app.command("ls")
+def ls(directory: Directory = OPERATORS, as_json: AsJson = False) -> None:
+    """List the operators: every folder below with an operator.json."""
+    from interactem.cli.lookups import catalog
+    from interactem.cli.output import print_json, print_table, say
+    from interactem.cli.wording import ports
+
+    entries = [catalog(directory)[name] for name in sorted(catalog(directory))]
+    if as_json:
+        print_json([{"name": e.name, "folder": str(e.folder), **e.spec.model_dump(mode="json")} for e in entries])
+        return
+    rows = [(e.name, ports(e.spec.inputs), ports(e.spec.outputs), e.spec.label, e.folder) for e in entries]
+    print_table(("name", "inputs", "outputs", "label", "folder"), rows)
+    if not rows:
+        say(f"There are no operators below {directory}. Make one: interactem operator new", stderr=True)
+
+
+@app.command("show")
+def show(operator: OperatorPath, directory: Directory = OPERATORS, as_json: AsJson = False) -> None:
+    """Show an operator's ports, parameters and the rest of its spec."""
+    from interactem.cli.lookups import find_operator
+    from interactem.cli.output import print_json
+    from interactem.cli.wording import print_operator
+
+    entry = find_operator(operator, directory)
+    if as_json:
+        print_json({"name": entry.name, "folder": str(entry.folder), **entry.spec.model_dump(mode="json")})
+    else:
+        print_operator(entry.name, entry.folder, entry.spec)
+
+
+@app.command("test")
+def test(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="The operators' folders, or their names.",
+            autocompletion=completion.operators_and_paths,
+        ),
+    ],
+    directory: Directory = OPERATORS,
+    as_json: AsJson = False,
+) -> None:
+    """Run the cases in an operator's tests/*.json, in memory."""
+    from interactem.cli.lookups import find_folder
+    from interactem.cli.trials import report_cases, run_operator_cases
+
+    report_cases([run_operator_cases(find_folder(path, directory)) for path in paths], as_json=as_json)
+
+
+@app.command("run")
+def run(
+    operator: OperatorPath,
+    data: Annotated[
+        Path | None, typer.Option(help="The message's data: a file, or - for standard input; an .npy is an array.")
+    ] = None,
+    meta: Annotated[str, typer.Option(help="The message's meta, as a JSON object.")] = "{}",
+    port: Annotated[str | None, typer.Option(help="The input port, where there are several.")] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--param", metavar="NAME=VALUE", help="A parameter's value; repeat for more."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many messages.")] = None,
+    finish: Annotated[bool, typer.Option("--finish", help="End the stream after the message.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file for the data.  [default: standard output]")] = None,
+    outputs: Annotated[Path, typer.Option(help="The folder for the files that a sink writes.")] = Path("outputs"),
+    directory: Directory = OPERATORS,
+    as_json: AsJson = False,
+) -> None:
+    """Call an operator once. The returned data goes to --out or standard output, the meta to standard error.
+
+    The data of several messages is written one behind the other, and their meta one JSON line each. With --json, the
+    messages are a list with port, meta and the data in base64.
+    """
+    from interactem.cli.lookups import find_folder
+    from interactem.cli.trials import Trial, call_once, report_call
+
+    trial = Trial(find_folder(operator, directory), data, meta, port, tuple(parameters or ()), limit, finish, outputs)
+    report_call(call_once(trial), out, as_json=as_json)

@@ -1,0 +1,39 @@
+"""Runs a module of the runtime in an operator's own environment, and reads the JSON document that it prints."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from interactem.cli.environments import operator_environment
+from interactem.cli.failures import FailedError
+
+
+def run_module(
+    folder: Path, module: str, arguments: Sequence[str] = (), *, request: Mapping[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Exit code and document. What the operator prints goes to standard error.
+
+    Raises `FailedError` where the process ends without a document, such as by a crash of the kernel.
+    """
+    command = [*operator_environment(folder), "-m", f"interactem.runtime.{module}", *arguments]
+    given = b"" if request is None else json.dumps(request).encode()
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=False)
+    try:
+        document = json.loads(done.stdout)
+    except ValueError:
+        raise FailedError(f"{folder}: the operator's process {_end(done.returncode)}") from None
+    return done.returncode, document
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code} before it was done"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

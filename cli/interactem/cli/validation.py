@@ -1,0 +1,51 @@
+"""What `interactem operator validate` checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from interactem.cli.failures import InvalidError
+from interactem.cli.lookups import SPEC_FILE
+from interactem.cli.processes import run_module
+from interactem.spec import OperatorSpec, Problem, SpecError, catalog_problems, parse_operator
+
+
+def validate_paths(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """What is known of each valid operator. Raises `InvalidError` with every problem of all of them."""
+    problems: list[str] = []
+    found: list[dict[str, Any]] = []
+    specs: list[tuple[str, OperatorSpec]] = []
+    for path in dict.fromkeys(paths):
+        kernel = _kernel(path, problems) if path.is_dir() else None
+        try:
+            spec = _spec(path)
+        except SpecError as error:
+            problems += map(str, error.problems)
+            continue
+        specs.append((str((path if path.is_dir() else path.parent).resolve()), spec))
+        found.append({"path": str(path), "id": str(spec.id), "label": spec.label, "kernel": kernel})
+    problems += map(str, catalog_problems(specs))
+    if problems:
+        raise InvalidError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", problems)
+    return found
+
+
+def _spec(path: Path) -> OperatorSpec:
+    file = path / SPEC_FILE if path.is_dir() else path
+    if not file.is_file():
+        what = f"the folder has no {SPEC_FILE}" if path.is_dir() else "there is no such file or folder"
+        raise SpecError([Problem(str(path), "", what)])
+    return parse_operator(file.read_bytes(), str(file))
+
+
+def _kernel(folder: Path, problems: list[str]) -> dict[str, Any] | None:
+    if not (folder / "run.py").is_file():
+        problems.append(str(Problem(str(folder), "", "the folder has no run.py", "the kernel stands there")))
+        return None
+    code, document = run_module(folder, "inspection", [str(folder)])
+    if code:
+        problems.append(document["error"])
+        return None
+    return document
