@@ -89,7 +89,9 @@ class BatchedFrames:
         """The message that `from_bytes_message` reads. Dense frames in C order are not copied."""
         if self.counts is None:
             array = np.ascontiguousarray(self.array, dtype=self.array.dtype.newbyteorder("<"))
-            return _message(self.header, "dense", array.dtype, array.reshape(-1).view(np.uint8).data)
+            message = _message(self.header, "dense", array.dtype, array.reshape(-1).view(np.uint8).data)
+            message.meta["shape"] = list(array.shape)  # so that it is an array's message, too
+            return message
         dtype = event_dtype(self.header)
         events = self.counts.astype(COUNT).tobytes() + self.array.astype(dtype).tobytes()
         return _message(self.header, "sparse", dtype, events)

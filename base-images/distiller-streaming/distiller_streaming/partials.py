@@ -30,7 +30,8 @@ class COMPartial:
 
     def to_bytes_message(self) -> BytesMessage:
         """The message that `from_bytes_message` reads."""
-        meta = {**self.header.to_meta(), "kind": "com_partial", "dtype": "<f8"}
+        shape = [2, len(self.header.positions)]
+        meta = {**self.header.to_meta(), "kind": "com_partial", "dtype": "<f8", "shape": shape}
         return BytesMessage(MessageHeader(meta=meta), np.ascontiguousarray(self.array, dtype="<f8").tobytes())
 
     @classmethod
