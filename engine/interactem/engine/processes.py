@@ -1,0 +1,205 @@
+"""Replicas as local processes, each with a process group of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+from interactem.engine.errors import LaunchError
+from interactem.engine.launchers import Exit, Launch
+from interactem.engine.tether import PARENT
+
+LINE_BYTES = 64 * 1024
+"""The longest line that is logged in one piece."""
+LAST_OUTPUT_SECONDS = 5.0
+
+_OURS = ("INTERACTEM_",)
+_PYTHONS = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
+
+
+def child_environment(environment: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a replica: what is `given`, and of our own what does not belong to our own Python."""
+    kept = {name: value for name, value in environment.items() if name not in _PYTHONS and not name.startswith(_OURS)}
+    # print() reaches the log when it is called, not when 8 kB have come together
+    return {"PYTHONUNBUFFERED": "1", **kept, **given}
+
+
+class ProcessLauncher:
+    """Starts replicas as processes of this machine, which die with us.
+
+    Use it from one thread, and from one that lives as long as they should: their tie is to the thread that starts them.
+    """
+
+    def __init__(self) -> None:
+        self._handles: set[ProcessHandle] = set()
+        self._memory = OutOfMemoryKills.of_this_machine()
+
+    async def start(self, launch: Launch) -> ProcessHandle:
+        try:
+            # not asyncio's subprocess: its wait() may also wait for whoever else holds the output open
+            process = subprocess.Popen(  # noqa: ASYNC220 - asyncio would start it in the same way
+                launch.command,
+                cwd=launch.folder,
+                env=child_environment(os.environ, {**launch.environment, PARENT: str(os.getpid())}),
+                stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise LaunchError(launch.operator, launch.replica, reason) from None
+        handle = ProcessHandle(process, launch.log, self._memory)
+        self._handles.add(handle)
+        handle.ended.add_done_callback(lambda _: self._handles.discard(handle))
+        return handle
+
+    async def close(self) -> None:
+        """Kill what still runs and wait until all of it is gone."""
+        handles = list(self._handles)
+        for handle in handles:
+            handle.kill()
+        await asyncio.gather(*(handle.wait() for handle in handles))
+
+
+class ProcessHandle:
+    """A replica's process."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Callable[[bytes], None], memory: OutOfMemoryKills
+    ) -> None:
+        self._process = process
+        self._memory = memory
+        self._killed = False
+        self._code = _exit_code(process)
+        self.ended = asyncio.create_task(self._run(log), name=f"replica process {process.pid}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def id(self) -> str:
+        return str(self._process.pid)
+
+    async def wait(self) -> Exit:
+        return await asyncio.shield(self.ended)
+
+    def terminate(self) -> None:
+        # only to the replica: what it started itself is its own to end
+        if not self._code.done():
+            self._process.terminate()
+
+    def kill(self) -> None:
+        if not self._code.done():
+            self._killed = True
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS: no permission where all are dead, not yet reaped
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _run(self, log: Callable[[bytes], None]) -> Exit:
+        output = asyncio.create_task(_log_output(self._process, log))
+        code = await self._code
+        self._kill_group()  # what it started and left behind, which may hold its output open too
+        await asyncio.wait([output], timeout=LAST_OUTPUT_SECONDS)
+        output.cancel()
+        with suppress(asyncio.CancelledError):
+            await output
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return self._exit(code)
+
+    def _exit(self, code: int) -> Exit:
+        if code >= 0:
+            return Exit(code=code)
+        out_of_memory = code == -signal.SIGKILL and not self._killed and self._memory.take()
+        return Exit(signal=-code, out_of_memory=out_of_memory)
+
+
+class OutOfMemoryKills:
+    """The kernel's count of the processes that it killed to get memory, of which each explains one death."""
+
+    def __init__(self, counter: Path | None) -> None:
+        self._counter = counter
+        self._explained = self._count()
+
+    @classmethod
+    def of_this_machine(cls) -> OutOfMemoryKills:
+        """That of our own control group where there is one, else the machine's; on other systems there is none."""
+        candidates = [Path("/proc/vmstat")]
+        with suppress(OSError):
+            for line in Path("/proc/self/cgroup").read_text().splitlines():
+                if line.startswith("0::/"):
+                    candidates.insert(0, Path("/sys/fs/cgroup", line[len("0::/") :], "memory.events"))
+        return cls(next((path for path in candidates if path.is_file()), None))
+
+    def take(self) -> bool:
+        """Whether there is a kill that explains a death, and none of the deaths asked about before."""
+        if self._explained >= self._count():
+            return False
+        self._explained += 1
+        return True
+
+    def _count(self) -> int:
+        if self._counter is None:
+            return 0
+        with suppress(OSError):
+            for line in self._counter.read_text().splitlines():
+                name, _, value = line.partition(" ")
+                if name == "oom_kill":
+                    return int(value)
+        return 0
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
+    """The exit code once there is one, negative for a signal. A thread waits for it, which works everywhere."""
+    loop = asyncio.get_running_loop()
+    code: asyncio.Future[int] = loop.create_future()
+
+    def tell(value: int) -> None:
+        if not code.done():
+            code.set_result(value)
+
+    def wait() -> None:
+        value = process.wait()
+        with suppress(RuntimeError):  # the loop ended before the process
+            loop.call_soon_threadsafe(tell, value)
+
+    Thread(target=wait, name=f"wait for {process.pid}", daemon=True).start()
+    return code
+
+
+async def _log_output(process: subprocess.Popen[bytes], log: Callable[[bytes], None]) -> None:
+    reader = asyncio.StreamReader(limit=LINE_BYTES)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, process.stdout)
+    try:
+        await _log_lines(reader, log)
+    finally:
+        transport.close()
+
+
+async def _log_lines(output: asyncio.StreamReader, log: Callable[[bytes], None]) -> None:
+    """Give every line to `log`; one that is too long comes in several pieces."""
+    rest = b""
+    while chunk := await output.read(LINE_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            for start in range(0, max(len(line), 1), LINE_BYTES):
+                log(line[start : start + LINE_BYTES].removesuffix(b"\r"))
+        while len(rest) >= LINE_BYTES:
+            log(rest[:LINE_BYTES])
+            rest = rest[LINE_BYTES:]
+        # there may always be more: a replica that prints without end must not keep the others waiting
+        await asyncio.sleep(0)
+    if rest:
+        log(rest)

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import nats
+import pytest
+from nats.js.api import StreamConfig
+
+from interactem.engine.broker import BrokerSettings, EmbeddedBroker, server_config, server_program, store_limit
+from interactem.engine.errors import BrokerError
+
+MEBIBYTE = 1024 * 1024
+WAIT = 60
+
+
+def start(tmp_path: Path, **options):
+    options = {"durability": "process", "store_bytes": 256 * MEBIBYTE} | options
+    return EmbeddedBroker.start(tmp_path / "broker", tmp_path / "secrets", **options)
+
+
+async def connect(broker: EmbeddedBroker, **options):
+    login = json.loads(broker.credentials.read_text())
+    return await nats.connect(broker.url, **login, **options)
+
+
+def process_file(pid: int, name: str) -> bytes:
+    return Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+def run(coroutine) -> None:
+    asyncio.run(asyncio.wait_for(coroutine, WAIT))
+
+
+def test_the_store_is_bounded_below_the_free_disk_space():
+    gibibyte = 1024 * MEBIBYTE
+    assert store_limit(100 * gibibyte) == 90 * gibibyte
+    assert store_limit(5 * gibibyte) == 4 * gibibyte
+    assert store_limit(400 * MEBIBYTE) == 300 * MEBIBYTE
+    assert store_limit(0) == 0
+    assert store_limit(400 * MEBIBYTE, stored_bytes=50) == 300 * MEBIBYTE + 50
+
+
+@pytest.mark.parametrize(("durability", "sync"), [("power", "always"), ("process", "2m")])
+def test_durability_is_when_the_server_syncs(tmp_path, durability, sync):
+    settings = BrokerSettings(tmp_path, tmp_path, durability, 1000)
+    config = server_config(settings, "u", "p")
+    assert config["jetstream"]["sync_interval"] == sync
+    assert config["listen"] == "127.0.0.1:-1"
+    assert config["jetstream"]["max_file_store"] == 1000
+    assert not any("http" in key for key in config)
+
+
+def test_the_server_is_that_of_our_package():
+    assert server_program().name == "nats-server"
+    assert os.access(server_program(), os.X_OK)
+
+
+@pytest.mark.broker
+def test_only_with_the_credential(tmp_path):
+    async def test() -> None:
+        broker = await start(tmp_path)
+        try:
+            client = await connect(broker)
+            assert client.max_payload == 8 * MEBIBYTE
+            assert (await client.jetstream().account_info()).limits.max_storage == -1
+            await client.close()
+            stranger = nats.NATS()
+            with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+                await stranger.connect(broker.url, allow_reconnect=False, error_cb=_ignore)
+            await stranger.close()
+        finally:
+            await broker.stop()
+
+    run(test())
+
+
+async def _ignore(_: Exception) -> None:
+    """The default writes refused connections to the log."""
+
+
+@pytest.mark.broker
+def test_secrets_are_for_the_user_only_and_nowhere_else(tmp_path):
+    async def test() -> None:
+        broker = await start(tmp_path)
+        password = json.loads(broker.credentials.read_text())["password"]
+        command = process_file(broker.pid, "cmdline")
+        await broker.stop()
+        assert password.encode() not in command
+        assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+        for file in (tmp_path / "secrets").iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+        for file in (tmp_path / "broker").rglob("*"):
+            assert not file.is_file() or password.encode() not in file.read_bytes(), file
+
+    run(test())
+
+
+@pytest.mark.broker
+def test_after_a_kill_the_broker_comes_back_where_it_was(tmp_path):
+    async def test() -> None:
+        broker = await start(tmp_path, durability="power")
+        try:
+            again = asyncio.Event()
+
+            async def reconnected() -> None:
+                again.set()
+
+            client = await connect(
+                broker,
+                reconnected_cb=reconnected,
+                error_cb=_ignore,
+                reconnect_time_wait=0.05,
+                max_reconnect_attempts=-1,
+            )
+            context = client.jetstream()
+            await context.add_stream(StreamConfig(name="S", subjects=["s"], max_bytes=MEBIBYTE))
+            await context.publish("s", b"kept")
+            url, pid = broker.url, broker.pid
+            os.kill(pid, signal.SIGKILL)
+            assert await broker.wait() == -signal.SIGKILL
+            await broker.restart()
+            assert broker.url == url
+            assert broker.pid != pid
+            await again.wait()
+            assert (await context.get_msg("S", 1)).data == b"kept"
+            await client.close()
+        finally:
+            await broker.stop()
+
+    run(test())
+
+
+@pytest.mark.broker
+def test_a_later_server_takes_over_the_store(tmp_path):
+    async def test() -> None:
+        first = await start(tmp_path)
+        client = await connect(first)
+        await client.jetstream().add_stream(StreamConfig(name="S", subjects=["s"], max_bytes=MEBIBYTE))
+        await client.jetstream().publish("s", b"kept")
+        await client.close()
+        await first.stop()
+        second = await start(tmp_path)
+        client = await connect(second)
+        assert (await client.jetstream().get_msg("S", 1)).data == b"kept"
+        await client.close()
+        await second.stop()
+        await second.stop()
+
+    run(test())
+
+
+@pytest.mark.broker
+def test_two_servers_never_share_a_store(tmp_path, monkeypatch):
+    monkeypatch.setattr("interactem.engine.broker.LOCK_SECONDS", 0.1)
+
+    async def test() -> None:
+        broker = await start(tmp_path)
+        with pytest.raises(BrokerError, match="another server uses the store"):
+            await start(tmp_path)
+        await broker.stop()
+
+    run(test())
+
+
+@pytest.mark.broker
+def test_a_server_that_does_not_start_says_why(tmp_path):
+    (tmp_path / "broker").mkdir()
+    (tmp_path / "broker" / "store").write_text("not a folder")
+
+    async def test() -> None:
+        with pytest.raises(BrokerError, match=r"ended as it started: Can't start JetStream: storage dir"):
+            await start(tmp_path)
+
+    run(test())
+
+
+@pytest.mark.broker
+def test_the_broker_dies_with_the_process_that_started_it(tmp_path):
+    code = """
+        import asyncio, sys, time
+        from pathlib import Path
+        from interactem.engine.broker import EmbeddedBroker
+
+        async def main():
+            folder = Path(sys.argv[1])
+            broker = await EmbeddedBroker.start(folder / "b", folder / "s", durability="process", store_bytes=10**8)
+            print(broker.pid, flush=True)
+            await broker.wait()
+
+        asyncio.run(main())
+    """
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdout=subprocess.PIPE)
+    with parent:
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    try:
+        gone = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        import select
+
+        assert select.select([gone], [], [], WAIT)[0], "the server outlived its parent"
+    finally:
+        os.close(gone)

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from interactem.engine.errors import LaunchError
+from interactem.engine.launchers import Exit, Launch, RecordingLauncher
+from interactem.engine.processes import LINE_BYTES, OutOfMemoryKills, ProcessLauncher, child_environment
+
+WAIT = 60
+
+
+class Replicas:
+    """Starts small programs as replicas, and keeps their lines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.launcher = ProcessLauncher()
+        self.folder = folder
+        self.lines: list[bytes] = []
+        self.news = asyncio.Event()
+
+    def log(self, line: bytes) -> None:
+        self.lines.append(line)
+        self.news.set()
+
+    async def start(self, code: str, **environment: str):
+        command = (sys.executable, "-S", "-c", textwrap.dedent(code))
+        return await self.launcher.start(Launch("frames", 0, 0, command, environment, self.folder, self.log))
+
+    async def line(self, number: int = 0) -> bytes:
+        while len(self.lines) <= number:
+            self.news.clear()
+            await asyncio.wait_for(self.news.wait(), WAIT)
+        return self.lines[number]
+
+
+def run(folder: Path, test) -> None:
+    async def main() -> None:
+        replicas = Replicas(folder)
+        try:
+            await asyncio.wait_for(test(replicas), WAIT)
+        finally:
+            await replicas.launcher.close()
+
+    asyncio.run(main())
+
+
+async def gone(pid: int) -> None:
+    """Wait for the end of a process that is not a child of ours."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    try:
+        await asyncio.wait_for(ended.wait(), WAIT)
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def test_output_and_exit_code(tmp_path):
+    async def test(replicas):
+        handle = await replicas.start("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)")
+        assert await handle.wait() == Exit(code=3)
+        assert await handle.wait() == Exit(code=3), "any number of times"
+        assert sorted(replicas.lines) == [b"one", b"two"]
+
+    run(tmp_path, test)
+
+
+def test_any_bytes_and_a_last_line_without_an_end(tmp_path):
+    async def test(replicas):
+        handle = await replicas.start(r"import os; os.write(1, b'\xff\x00\r\n\n\x1b[0m end')")
+        await handle.wait()
+        assert replicas.lines == [b"\xff\x00", b"", b"\x1b[0m end"]
+
+    run(tmp_path, test)
+
+
+def test_very_long_lines_come_in_pieces(tmp_path):
+    async def test(replicas):
+        handle = await replicas.start("print('x' * 1_000_000); print('short')")
+        await handle.wait()
+        assert max(map(len, replicas.lines)) <= LINE_BYTES
+        assert b"".join(replicas.lines) == b"x" * 1_000_000 + b"short"
+        assert replicas.lines[-1] == b"short"
+
+    run(tmp_path, test)
+
+
+def test_heavy_output_of_one_does_not_keep_another_waiting(tmp_path):
+    async def test(replicas):
+        endless = await replicas.start("while True: print('y' * 70)")
+        await replicas.line(1000)
+        other = await replicas.start("print('other')")
+        assert await other.wait() == Exit(code=0)
+        endless.kill()
+        assert await endless.wait() == Exit(signal=signal.SIGKILL)
+        assert b"other" in replicas.lines
+
+    run(tmp_path, test)
+
+
+def test_terminate_is_a_request(tmp_path):
+    async def test(replicas):
+        handle = await replicas.start(
+            """
+            import signal, sys
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+            print("ready")
+            signal.pause()
+            """
+        )
+        await replicas.line()
+        handle.terminate()
+        assert await handle.wait() == Exit(code=5)
+        handle.terminate()
+        handle.kill()
+
+    run(tmp_path, test)
+
+
+GRANDCHILD = """
+    import os, signal
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(os.getpid())
+        signal.pause()
+    {then}
+"""
+
+
+@pytest.mark.parametrize("then", ["signal.pause()", "os.read(os.pipe()[0], 1)"])
+def test_kill_takes_what_the_replica_started(tmp_path, then):
+    async def test(replicas):
+        handle = await replicas.start(GRANDCHILD.format(then=then))
+        grandchild = int(await replicas.line())
+        handle.kill()
+        assert await handle.wait() == Exit(signal=signal.SIGKILL)
+        await gone(grandchild)
+
+    run(tmp_path, test)
+
+
+def test_what_a_replica_left_behind_goes_with_it(tmp_path):
+    async def test(replicas):
+        handle = await replicas.start(GRANDCHILD.format(then="os.read(0, 1)"))
+        assert await handle.wait() == Exit(code=0), "although somebody else holds its output open"
+        await gone(int(await replicas.line()))
+
+    run(tmp_path, test)
+
+
+def test_close_kills_what_runs(tmp_path):
+    async def test(replicas):
+        handles = [await replicas.start("import signal; signal.pause()") for _ in range(3)]
+        await replicas.launcher.close()
+        for handle in handles:
+            assert await handle.wait() == Exit(signal=signal.SIGKILL)
+
+    run(tmp_path, test)
+
+
+def test_a_crash_names_its_signal(tmp_path):
+    async def test(replicas):
+        handle = await replicas.start("import os; os.kill(os.getpid(), 11)")
+        ended = await handle.wait()
+        assert ended == Exit(signal=signal.SIGSEGV)
+        assert str(ended) == "killed by SIGSEGV"
+        assert not ended.ok
+
+    run(tmp_path, test)
+
+
+def test_working_folder_and_environment(tmp_path):
+    async def test(replicas):
+        code = "import os; print(os.getcwd()); print(os.environ['X'], os.environ['INTERACTEM_PARENT'])"
+        handle = await replicas.start(code, X="given")
+        await handle.wait()
+        assert replicas.lines == [str(tmp_path).encode(), f"given {os.getpid()}".encode()]
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(("command", "folder"), [("no-such-program", "."), (sys.executable, "no-such-folder")])
+def test_what_cannot_be_started_is_said(tmp_path, command, folder):
+    async def test(replicas):
+        with pytest.raises(LaunchError, match=r"frames\.2 cannot be started: .*no-such.*: No such file"):
+            launch = Launch("frames", 2, 0, (command,), {}, tmp_path / folder, replicas.log)
+            await replicas.launcher.start(launch)
+
+    run(tmp_path, test)
+
+
+def test_the_environment_of_a_replica_is_free_of_our_own_python():
+    ours = {"PATH": "/bin", "INTERACTEM_X": "1", "PYTHONPATH": "/x", "PYTHONHOME": "/y", "OMP_NUM_THREADS": "2"}
+    assert child_environment(ours, {"INTERACTEM_RUN": "r", "PATH": "/sbin"}) == {
+        "PATH": "/sbin",
+        "OMP_NUM_THREADS": "2",
+        "INTERACTEM_RUN": "r",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def test_each_out_of_memory_kill_explains_one_death(tmp_path):
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom 7\noom_kill 3\noom_group_kill 9\n")
+    kills = OutOfMemoryKills(counter)
+    assert not kills.take()
+    counter.write_text("oom 7\noom_kill 5\noom_group_kill 9\n")
+    assert [kills.take() for _ in range(3)] == [True, True, False]
+
+
+def test_without_a_counter_nothing_is_out_of_memory():
+    assert not OutOfMemoryKills(None).take()
+
+
+def test_a_kill_from_outside_is_not_out_of_memory(tmp_path):
+    async def test(replicas):
+        handle = await replicas.start("import signal; print('ready'); signal.pause()")
+        await replicas.line()
+        os.kill(handle.pid, signal.SIGKILL)
+        assert await handle.wait() == Exit(signal=signal.SIGKILL)
+
+    run(tmp_path, test)
+
+
+def test_the_recording_launcher_lets_the_test_decide(tmp_path):
+    async def main() -> None:
+        launcher = RecordingLauncher()
+        launch = Launch("frames", 1, 0, ("python",), {}, tmp_path, lambda line: None)
+        launcher.failure = LaunchError("frames", 1, "no")
+        with pytest.raises(LaunchError):
+            await launcher.start(launch)
+        first, second = await launcher.start(launch), await launcher.start(launch)
+        assert await launcher.started() is first
+        first.end(Exit(code=4))
+        assert await first.wait() == Exit(code=4)
+        second.terminate()
+        assert await second.wait() == Exit(code=0)
+        third = await launcher.start(launch)
+        await launcher.close()
+        assert await third.wait() == Exit(signal=signal.SIGKILL)
+        assert launcher.launches == [launch] * 3
+
+    asyncio.run(main())
