@@ -26,17 +26,16 @@ def read(path: Path, chunk_bytes: int) -> tuple[Any, str]:
         try:
             reader = importlib.import_module(api).file_reader
         except ImportError as error:
-            failures.append(f"{name}: {error}, which this format needs; install what is missing beside RosettaSciIO")
+            failures.append(f"{name}: {error}, which this format needs; install it beside RosettaSciIO")
             continue
         try:
-            return _read(path, reader, chunk_bytes)
-        except ScanFileError as error:
-            failures.append(f"{name}: {error.reason}")
-        except Exception as error:  # a plugin raises whatever a foreign or damaged file makes it stumble over
+            dataset = _open(path, reader, chunk_bytes)
+        except Exception as error:  # a reader raises whatever a foreign or damaged file makes it stumble over
             failures.append(f"{name}: {type(error).__name__}: {error}")
-    raise ScanFileError(
-        path, "is damaged or not what its name says; RosettaSciIO's readers say: " + "; ".join(failures)
-    )
+        else:
+            return _scan_axes_first(path, dataset), _remark(dataset)
+    said = "; ".join(failures)
+    raise ScanFileError(path, f"cannot be read: it is damaged, or not what its name says. RosettaSciIO says: {said}")
 
 
 def _plugins(path: Path) -> list[tuple[str, str]]:
@@ -56,21 +55,16 @@ def _plugins(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _read(path: Path, reader: Callable[..., list[Dataset]], chunk_bytes: int) -> tuple[Any, str]:
+def _open(path: Path, reader: Callable[..., list[Dataset]], chunk_bytes: int) -> Dataset:
+    """The dataset with the most axes, in chunks of about `chunk_bytes`, which do not cut frames where that can be."""
     config = importlib.import_module("dask.config")
     with config.set({"array.chunk-size": chunk_bytes}):
-        index, dataset = _best(path, reader(str(path), lazy=True))
-        chunks = _chunks(dataset, chunk_bytes)
+        datasets = reader(str(path), lazy=True)
+        index = max(range(len(datasets)), key=lambda i: (datasets[i]["data"].ndim, -i))
+        chunks = _chunks(datasets[index], chunk_bytes)
         if chunks is not None and "chunks" in inspect.signature(reader).parameters:
-            dataset = reader(str(path), lazy=True, chunks=chunks)[index]
-    return _scan_axes_first(path, dataset), _remark(dataset)
-
-
-def _best(path: Path, datasets: list[Dataset]) -> tuple[int, Dataset]:
-    if not datasets:
-        raise ScanFileError(path, "there is no data in it")
-    index = max(range(len(datasets)), key=lambda i: (datasets[i]["data"].ndim, -i))
-    return index, datasets[index]
+            datasets = reader(str(path), lazy=True, chunks=chunks)
+        return datasets[index]
 
 
 def _navigates(dataset: Dataset) -> list[bool]:
@@ -94,10 +88,10 @@ def _scan_axes_first(path: Path, dataset: Dataset) -> Any:
     data, navigates = dataset["data"], _navigates(dataset)
     if not navigates:
         return data
-    if navigates.count(False) != 2:
+    signal = navigates.count(False)
+    if signal != 2:
         raise ScanFileError(
-            path,
-            f"its data of shape {tuple(data.shape)} are not frames: {navigates.count(False)} of its axes are signal",
+            path, f"its data of shape {tuple(data.shape)} are not frames: they have {signal} signal axes"
         )
     order = sorted(range(data.ndim), key=lambda axis: not navigates[axis])
     return data.transpose(order) if order != list(range(data.ndim)) else data

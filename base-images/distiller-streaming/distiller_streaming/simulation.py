@@ -29,7 +29,7 @@ def true_field(field: Field, scan_shape: Shape, amplitude: float) -> NDArray[np.
 
     - `uniform`: amplitude · (1, 1)/√2
     - `radial`: away from the middle, as of a charge spread evenly: amplitude · (u, v) / max(r, 1)
-    - `vortex`: around the middle: amplitude · (-v, u)/r · tanh(r / CORE)
+    - `vortex`: around the middle, counter-clockwise as one sees it: amplitude · (-v, u)/r · tanh(r / CORE)
     - `domains`: columns of alternating direction: amplitude · (sin(π·v), cos(π·u))/√2
 
     Raises `SettingError` for an unknown field.
