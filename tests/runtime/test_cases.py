@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from interactem.runtime.casefiles import read_cases
 from interactem.runtime.cases import run_cases
 from interactem.spec import SpecError
@@ -181,7 +182,7 @@ def test_all_problems_of_all_files_are_told(operator):
 
 
 def test_an_operator_without_cases(operator):
-    with pytest.raises(SpecError, match="has no cases; write one, such as tests/example.json"):
+    with pytest.raises(SpecError, match=r"has no cases; write one, such as tests/example\.json"):
         read_cases(operator)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from interactem.runtime import BytesMessage
 from interactem.runtime.comparison import array_differences, data_differences, meta_differences
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from interactem.runtime import BytesMessage, MessageHeader, operator
 from interactem.runtime.errors import KernelError, LoadError, ParameterError, PortError, ReturnTypeError
 from interactem.runtime.testing import InputError, Operator, call
@@ -191,7 +192,7 @@ def test_what_is_wrong_is_raised(folder):
         call(folder(head + "    return inputs.to('up')\n", "b"), BytesMessage())
     with pytest.raises(LoadError, match="there is no operator in it"):
         call(folder("x = 1\n", "c"), BytesMessage())
-    with pytest.raises(ValueError, match="^mine$"):
+    with pytest.raises(ValueError, match=r"^mine$"):
         call(folder(head + "    raise ValueError('mine')\n", "d"), BytesMessage())
     with pytest.raises(InputError, match="does nothing at the end of the stream"):
         call(folder(DOUBLE, "e"), BytesMessage(data=b"1"), finish=True)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution, metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from packaging.requirements import Requirement
+
 from interactem.engine.broker import server_program
-from interactem.engine.errors import BrokerError
+from interactem.engine.environments import cache_folder, uv_program
+from interactem.engine.errors import BrokerError, EngineError
 
 GIB = 1024**3
 LITTLE_SPACE = 2 * GIB
 LITTLE_SHARED_MEMORY = GIB // 4
 PYTHONS = ((3, 11), (3, 14))
-EXTRAS = {"console": ("fastapi",), "otel": ("opentelemetry",)}
 PROGRAM_SECONDS = 60
 
 
@@ -49,7 +50,7 @@ def every(runs: Path) -> list[Finding]:
         folder("cache", cache_folder(), "set XDG_CACHE_HOME to a folder that you may write to"),
         shared_memory(Path("/dev/shm")),
         *(container_engine(name) for name in ("podman", "docker")),
-        *(extra(name, modules) for name, modules in EXTRAS.items()),
+        *extras(),
     ]
 
 
@@ -79,11 +80,11 @@ def nats_server() -> Finding:
 
 
 def uv() -> Finding:
-    program = Path(sys.executable).parent / "uv"
-    found = str(program) if program.is_file() else shutil.which("uv")
-    if found is None:
-        return Finding("uv", "broken", "missing", "install it with: pip install uv")
-    return _program("uv", [found, "--version"], "pip install --force-reinstall uv")
+    try:
+        program = uv_program()
+    except EngineError as error:
+        return Finding("uv", "broken", "missing", str(error))
+    return _program("uv", [str(program), "--version"], "pip install --force-reinstall uv")
 
 
 def _program(subject: str, command: list[str], fix: str) -> Finding:
@@ -97,10 +98,6 @@ def _program(subject: str, command: list[str], fix: str) -> Finding:
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         return Finding(subject, "broken", f"{command[0]} does not run: {reason[0]}", fix)
     return Finding(subject, "good", done.stdout.strip().splitlines()[0])
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interactem"
 
 
 def folder(subject: str, path: Path, fix: str) -> Finding:
@@ -137,7 +134,27 @@ def container_engine(name: str, which: Callable[[str], str | None] = shutil.whic
     return finding if finding.state == "good" else Finding(name, "poor", finding.found, finding.fix)
 
 
-def extra(name: str, modules: tuple[str, ...]) -> Finding:
-    if all(find_spec(module) for module in modules):
+def extras() -> list[Finding]:
+    """One for each extra that the installed distribution declares."""
+    about = metadata("interactem")
+    wanted = [Requirement(text) for text in about.get_all("Requires-Dist") or ()]
+    found: list[Finding] = []
+    for name in about.get_all("Provides-Extra") or ():
+        needed = [r for r in wanted if r.marker and r.marker.evaluate({"extra": name}) and not r.marker.evaluate()]
+        found.append(extra(name, [requirement.name for requirement in needed if not _installed(requirement.name)]))
+    return found
+
+
+def extra(name: str, missing: Sequence[str]) -> Finding:
+    if not missing:
         return Finding(f"[{name}]", "good", "installed")
-    return Finding(f"[{name}]", "absent", "not installed", f"only if you want it: pip install 'interactem[{name}]'")
+    fix = f"only if you want it: pip install 'interactem[{name}]'"
+    return Finding(f"[{name}]", "absent", f"without {', '.join(missing)}", fix)
+
+
+def _installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True

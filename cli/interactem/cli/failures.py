@@ -7,7 +7,7 @@ CommandError            raised by commands themselves
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -46,6 +46,10 @@ class InvalidError(CommandError, ValueError):
     exit_code = INVALID
 
 
+def counted(problems: Sequence[object]) -> str:
+    return "there is a problem" if len(problems) == 1 else f"there are {len(problems)} problems"
+
+
 def translate(error: Exception) -> Failure | None:
     """The failure to report for an error that a user can cause or mend; None for an error of ours."""
     if isinstance(error, CommandError):
@@ -58,9 +62,7 @@ def _specs(error: Exception) -> Failure | None:
 
     if not isinstance(error, SpecError):
         return None
-    count = len(error.problems)
-    message = "there is a problem" if count == 1 else f"there are {count} problems"
-    return Failure(INVALID, message, tuple(map(str, error.problems)))
+    return Failure(INVALID, counted(error.problems), tuple(map(str, error.problems)))
 
 
 def _runtime(error: Exception) -> Failure | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interactem.cli.environments import operator_environment
+from interactem.cli.environments import operator_python
 from interactem.cli.failures import FailedError
 
 
@@ -20,7 +20,7 @@ def run_module(
 
     Raises `FailedError` where the process ends without a document, such as by a crash of the kernel.
     """
-    command = [*operator_environment(folder), "-m", f"interactem.runtime.{module}", *arguments]
+    command = [str(operator_python(folder)), "-m", f"interactem.runtime.{module}", *arguments]
     given = b"" if request is None else json.dumps(request).encode()
     done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=False)
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interactem.cli.failures import FAILED, FailedError, InvalidError
+from interactem.cli.failures import FAILED, FailedError, InvalidError, counted
 from interactem.cli.output import console, print_json, say
 from interactem.cli.processes import run_module
 
@@ -98,7 +98,7 @@ def call_once(trial: Trial) -> list[Answer]:
         code, answer = run_module(trial.folder, "single", request=asked)
         if code:
             error = FailedError if code == FAILED else InvalidError
-            raise error(answer["error"], answer["problems"] if len(answer["problems"]) > 1 else ())
+            raise error(answer["error"] or counted(answer["problems"]), answer["problems"])
         _keep_outputs(outputs, trial.outputs)
         return [Answer(one["port"], one["meta"], Path(one["file"]).read_bytes()) for one in answer["messages"]]
 

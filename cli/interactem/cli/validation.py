@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from interactem.cli.failures import InvalidError
+from interactem.cli.failures import InvalidError, counted
 from interactem.cli.lookups import SPEC_FILE
 from interactem.cli.processes import run_module
 from interactem.spec import OperatorSpec, Problem, SpecError, catalog_problems, parse_operator
@@ -24,12 +24,18 @@ def validate_paths(paths: Iterable[Path]) -> list[dict[str, Any]]:
         except SpecError as error:
             problems += map(str, error.problems)
             continue
-        specs.append((str((path if path.is_dir() else path.parent).resolve()), spec))
+        specs.append((_folder(path), spec))
         found.append({"path": str(path), "id": str(spec.id), "label": spec.label, "kernel": kernel})
     problems += map(str, catalog_problems(specs))
     if problems:
-        raise InvalidError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", problems)
+        raise InvalidError(counted(problems), problems)
     return found
+
+
+def _folder(path: Path) -> str:
+    """The operator's folder as it was given, with a name at its end, unlike `.`."""
+    folder = path if path.is_dir() else path.parent
+    return str(folder if folder.name not in ("", "..") else folder.resolve())
 
 
 def _spec(path: Path) -> OperatorSpec:

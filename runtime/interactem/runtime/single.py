@@ -4,7 +4,7 @@
 `operator` (its folder or `run.py`), `data` (a file, or null for none; an `.npy` is an array), `meta`, `port`,
 `parameters`, `limit`, `finish`, `outputs` (the folder that a sink writes to) and `results` (a folder for the data of
 what comes out). Answered: `messages`, each with `port`, `meta` and `file`. Exit code 1 where the kernel raises, 2 where
-the operator does not load or what it is given does not fit; then there is `error`, and `problems` where several are.
+the operator does not load or what it is given does not fit; then there is `error`, or `problems`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ def _answer(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
             except Exception as error:
                 return 1, {"error": user_traceback(error), "problems": []}
     except SpecError as error:
-        problems = [str(problem) for problem in error.problems]
-        return 2, {"error": problems[0] if len(problems) == 1 else f"{len(problems)} problems", "problems": problems}
+        return 2, {"error": "", "problems": [str(problem) for problem in error.problems]}
     except (InputError, KernelError, ParameterError) as error:
         return 2, {"error": str(error), "problems": []}
 
