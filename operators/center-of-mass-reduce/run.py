@@ -22,7 +22,8 @@ def reduce(inputs: BytesMessage, parameters: dict[str, Any], context: Context) -
     maps = ScanMaps(context.state)
     before = maps.filled
     filled = maps.add(COMPartial.from_bytes_message(inputs))
-    step = parameters.get("emit_every") or max(1, maps.total // EMISSIONS)
+    asked = parameters.get("emit_every", 0)
+    step = asked if asked > 0 else max(1, maps.total // EMISSIONS)
     # the full maps are sent once, at the end of the stream
     due = filled // step > before // step and filled < maps.total
     return maps.to_bytes_message() if due else None

@@ -27,4 +27,4 @@ def fail(inputs: BytesMessage, parameters: dict[str, Any], context: Context) -> 
     if still and is_chosen(key, rate, parameters.get("seed", 0)):
         which = "every attempt" if attempts == 0 else f"attempt {context.attempt} of {attempts} that fail"
         raise ChosenFailure(f"this message was chosen to fail on {which} (rate {rate:g})")
-    return inputs.to("out")
+    return inputs

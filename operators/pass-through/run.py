@@ -5,4 +5,4 @@ from interactem.runtime import BytesMessage, operator
 
 @operator
 def pass_through(inputs: BytesMessage) -> BytesMessage:
-    return inputs.to("out")
+    return inputs
