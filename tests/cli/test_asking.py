@@ -100,7 +100,7 @@ def test_everything_that_is_missing_is_asked_for(tmp_path):
     assert (spec["label"], spec["description"]) == ("Shout", "Shouts.")
     assert [port["name"] for port in spec["inputs"]] == ["in", "other"]
     assert spec["outputs"] == []
-    assert [(p["name"], p["default"]) for p in spec["parameters"]] == [("factor", "2")]
+    assert [(p["name"], p["default"]) for p in spec["parameters"]] == [("factor", 2)]
     assert spec["parallel_config"] == {"type": "embarrassing"}
 
 

@@ -30,6 +30,10 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def write_result(text: str, file: Path | None) -> None:
     """A result that people may want in a file of their own."""
     text = text if text.endswith("\n") else f"{text}\n"

@@ -26,7 +26,7 @@ def validate(
 ) -> None:
     """Check a pipeline: operators, ports, types, parameters, files of mounts, cycles. Tells all problems at once."""
     from interactem.cli.graphs import check_graph, load_graph
-    from interactem.cli.output import print_json, say
+    from interactem.cli.output import counted, print_json, say
 
     graph = load_graph(file, directory, assignments or ())
     check_graph(graph)
@@ -34,7 +34,7 @@ def validate(
     if as_json:
         print_json({"valid": True, "name": graph.pipeline.name, "operators": operators, "edges": edges})
     else:
-        say(f"{file}: valid; {operators} operators, {edges} edges")
+        say(f"{file}: valid; {counted(operators, 'operator')}, {counted(edges, 'edge')}")
 
 
 @app.command("graph")

@@ -101,7 +101,10 @@ def make_document(request: Request) -> dict[str, Any]:
         "tags": [{"value": tag} for tag in request.tags],
         "parallel_config": {"type": request.parallel},
     }
-    parse_operator(document, f"the new {request.name}")
+    spec = parse_operator(document, f"the new {request.name}")
+    for written, parameter in zip(document["parameters"], spec.parameters, strict=True):
+        if parameter.default is not None:
+            written["default"] = parameter.default  # flags are text; in the file a number is a number
     return document
 
 
