@@ -45,8 +45,8 @@ class Caller:
         if result is None:
             return []
         if isinstance(result, BytesMessage):
-            if result.port is not None and result.port not in self.ports:
-                raise PortError(result.port, self.ports)
+            if result.target is not None and result.target not in self.ports:
+                raise PortError(result.target, self.ports)
             return [result]
         if not isinstance(result, (list, tuple)):
             raise ReturnTypeError(result)
@@ -77,11 +77,11 @@ class Caller:
             self._runner = None
 
 
-async def _limited(coroutine: Any, timeout: float) -> Any:
+async def _limited(coroutine: Any, seconds: float) -> Any:
     try:
-        async with asyncio.timeout(timeout) as limit:
+        async with asyncio.timeout(seconds) as limit:
             return await coroutine
     except TimeoutError:
         if limit.expired():
-            raise TimeoutError(f"the kernel took longer than its limit of {timeout:g} s") from None
+            raise TimeoutError(f"the kernel took longer than its limit of {seconds:g} s") from None
         raise

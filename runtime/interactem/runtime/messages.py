@@ -18,7 +18,7 @@ VIEW_FROM = 65_536
 """Data of at least this many bytes reaches a kernel as a read-only `memoryview`, smaller data as `bytes`."""
 
 
-class MessageSubject(str, enum.Enum):
+class MessageSubject(enum.StrEnum):
     """What a message holds. `BYTES`: the data itself."""
 
     BYTES = "bytes"
@@ -58,12 +58,12 @@ class BytesMessage:
     """A header and data.
 
     `data` is bytes-like and is not copied on the way to the kernel: under 64 KiB it arrives as `bytes`, from there
-    on as a read-only `memoryview`. `port` is the input port that the message came in on (None in a message that a
-    kernel makes), or the output port that it goes to (None: every output port). `id` is the message's own within
+    on as a read-only `memoryview`. `port` is the input port that the message came in on, None in a message that a
+    kernel makes. `target` is the output port that it goes to, None for every one. `id` is the message's own within
     the run (None until the runtime has given it one).
     """
 
-    __slots__ = ("data", "header", "id", "port")
+    __slots__ = ("data", "header", "id", "port", "target")
 
     def __init__(
         self,
@@ -71,11 +71,13 @@ class BytesMessage:
         data: Buffer = b"",
         *,
         port: str | None = None,
+        target: str | None = None,
         id: str | None = None,
     ) -> None:
         self.header = MessageHeader() if header is None else header
         self.data = data
         self.port = port
+        self.target = target
         self.id = id
 
     @property
@@ -88,7 +90,7 @@ class BytesMessage:
 
     def to(self, port: str) -> BytesMessage:
         """The same message, addressed to one output port. The data is shared, not copied."""
-        return BytesMessage(self.header, self.data, port=port, id=self.id)
+        return BytesMessage(self.header, self.data, target=port)
 
     @classmethod
     def from_array(cls, array: NDArray[Any], /, **meta: Any) -> BytesMessage:
@@ -100,10 +102,10 @@ class BytesMessage:
         import numpy as np
 
         if array.dtype.hasobject or array.dtype.names is not None:
-            raise ArrayError(f"an array of dtype {array.dtype} cannot be sent: use numbers, booleans or fixed-length text")
+            raise ArrayError(f"an array of {array.dtype} cannot be sent: use numbers, booleans or fixed-length text")
         contiguous = np.ascontiguousarray(array)
         described: dict[str, Any] = {**meta, "dtype": array.dtype.str, "shape": list(array.shape)}
-        return cls(MessageHeader(meta=described), memoryview(contiguous.reshape(-1).view(np.uint8)))
+        return cls(MessageHeader(meta=described), contiguous.reshape(-1).view(np.uint8).data)
 
     @property
     def array(self) -> NDArray[Any]:

@@ -52,10 +52,15 @@ def batch_limit(kernel_seconds: Iterable[float]) -> int:
 
 
 class Outbox:
-    """See the module. `limits` holds each output's messages in a batch; whoever hears from its readers sets it."""
+    """See the module. 
+
+    `limits` holds each output's messages in a batch, `lingers` says that the readers are behind anyway, so that
+    batches may take a little time to grow. Whoever hears from the readers sets both.
+    """
 
     def __init__(self, assignment: Assignment) -> None:
         self.limits = [1] * len(assignment.outputs)
+        self.lingers = False
         self.wake: Callable[[], None] = lambda: None
         self._assignment = assignment
         self._names = Names(assignment.run)

@@ -129,11 +129,12 @@ class Replica:
         self._commit_at = 0.0
         self._commit_now = False
         self._crashes: dict[tuple[int, str], Failure] = {}
-        self._readers: dict[int, float] = {}
+        self._readers: dict[int, dict[str, Any]] = {}
         self._told_to_finish = False
         self._stopped = False
         self._drained = False
         self._reported = 0.0
+        self._backlog = 0
 
     # the whole of it
 
@@ -221,7 +222,7 @@ class Replica:
         place = self._checkpoint
         source = source_name(self.context.operator, self.context.replica, place.epoch)
         packed = [
-            (message.port, self._pack(message, source_id(source, place.position, index), None))
+            (message.target, self._pack(message, source_id(source, place.position, index), None))
             for index, message in enumerate(messages)
         ]
         for port, item in packed:
@@ -290,6 +291,7 @@ class Replica:
             self.transport.defer(delivery, delay)
             return
         self.counts.received += len(messages)
+        self._backlog = delivery.backlog
         failed = int(about.get("failure", {}).get("attempts", 0))
         started = time.perf_counter()
         kept = [self._handle(delivery, about, message, failed) for message in messages]
@@ -313,16 +315,19 @@ class Replica:
             self.context.attempt = attempt
             self.context.message_id = message_id
             try:
-                self._arm(self._limit)
+                if self._limit:
+                    self._arm(self._limit)
                 self._apply(edge, message)
-                self._arm(0)
+                if self._limit:
+                    self._arm(0)
                 return False
             except Exception as error:
-                self._arm(0)
+                if self._limit:
+                    self._arm(0)
                 failure = Failure.of(error, attempt)
                 self.context.logger.warning("message %s: %s", message_id, failure.traceback or failure.error)
                 self._roll_back()
-            if delivery.backlog < _RETRY_BACKLOG or is_last(attempt, self.assignment.max_attempts):
+            if not delivery.retry or delivery.backlog < _RETRY_BACKLOG or is_last(attempt, self.assignment.max_attempts):
                 return self._set_aside(delivery, about, message, failure)
             self.counts.retried += 1
             failed = attempt
@@ -335,7 +340,7 @@ class Replica:
         weight = 0
         for index, result in enumerate(self._results(message)):
             packed = self._pack(result, output_id(message_id, edge, index), tracking)
-            made += [(target, packed) for target in self._targets(result.port)]
+            made += [(target, packed) for target in self._targets(result.target)]
             weight += packed.weight
             if weight > BATCH_BYTES and not self._effectful:
                 # a generator's messages go out as it yields them; their ids make a second time harmless
@@ -363,7 +368,7 @@ class Replica:
         return packed
 
     def _targets(self, port: str | None) -> list[int]:
-        if port is None or port not in self._ports:
+        if port is None:
             return self._stored_outputs
         index = self._ports[port]
         return [index] if index in self._stored_outputs else []
@@ -572,7 +577,7 @@ class Replica:
                 messages = [m for result in results for m in caller.checked(result)]
                 for index, message in enumerate(messages):
                     packed = self._pack(message, source_id(source, self._checkpoint.finishes, index), None)
-                    made += [(target, packed) for target in self._targets(message.port)]
+                    made += [(target, packed) for target in self._targets(message.target)]
                 break
             except Exception as error:
                 self._report_failure(error, attempt)
@@ -619,10 +624,14 @@ class Replica:
             self._told_to_finish = self._drained = True
 
     def _hear_reader(self, record: Record) -> None:
-        report = msgpack.unpackb(record.payload)
-        self._readers[int(record.subject.split(".")[3])] = report["kernel"]
+        self._readers[int(record.subject.split(".")[3])] = msgpack.unpackb(record.payload)
         for index, output in enumerate(self.assignment.outputs):
-            self._outbox.limits[index] = batch_limit(self._readers.get(reader, 0.0) for reader in output.readers)
+            readers = [self._readers[reader] for reader in output.readers if reader in self._readers]
+            silent = len(readers) < len(output.readers)
+            limit = 1 if silent else batch_limit(reader["kernel"] for reader in readers)
+            self._outbox.limits[index] = limit
+        # where a reader is behind, nobody waits the longer for a message that waits for company here
+        self._outbox.lingers = any(reader["waiting"] > 1 for reader in self._readers.values())
 
     # what it says of itself
 
@@ -634,6 +643,7 @@ class Replica:
             "retried": counts.retried,
             "dead": counts.dead,
             "kernel": counts.kernel,
+            "waiting": self._backlog,
         }
 
     def _report_now_and_then(self) -> None:

@@ -181,24 +181,25 @@ class Operator:
         made = caller.call(message, self.parameters)
         if isinstance(made, list):
             for result in made:
-                yield _travelled(result, result.port, result.id)
+                yield _travelled(result, result.target, result.id)
             return
         for item in made:
             for result in caller.checked(item):
-                yield _travelled(result, result.port, result.id)
+                yield _travelled(result, result.target, result.id)
 
     def _input_port(self, message: BytesMessage) -> str | None:
+        given = message.target or message.port
         if self.spec is None:
-            return message.port
+            return given
         names = [port.name for port in self.spec.inputs]
-        if message.port is None and len(names) == 1:
+        if given is None and len(names) == 1:
             return names[0]
-        if message.port in names:
-            return message.port
+        if given in names:
+            return given
         known = ", ".join(names) or "none: it is a source"
-        if message.port is None:
+        if given is None:
             raise InputError(f'say which port the message is for: message.to(port), in a case "port"; ports: {known}')
-        raise InputError(f"there is no input port {message.port!r} in {self.folder.name}; ports: {known}")
+        raise InputError(f"there is no input port {given!r} in {self.folder.name}; ports: {known}")
 
 
 class _EveryPort(tuple[str, ...]):

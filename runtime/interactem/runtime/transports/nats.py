@@ -29,6 +29,8 @@ from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
 
+LINGER_SECONDS = 0.005
+LINGER_ITEMS = 1_024
 _EXPIRES = 30.0
 _HEARTBEAT = 5.0
 _AHEAD_SECONDS = 0.02
@@ -270,9 +272,10 @@ class NatsTransport:
             self._slot.hold(message.reply)
             return
         format = (message.headers or {}).get(wire.HEADER)
-        backlog = message.metadata.num_pending if consumer.retry else 0
         token = (consumer, message.reply)
-        delivery = Delivery(consumer.edge, message.data, format, token, sequence, consumer.retry, backlog)
+        delivery = Delivery(
+            consumer.edge, message.data, format, token, sequence, consumer.retry, message.metadata.num_pending
+        )
         consumer.held[sequence] = delivery
         self._slot.hold(message.reply)
         consumer.queued += 1
@@ -306,6 +309,8 @@ class NatsTransport:
     async def _work(self) -> None:
         outbox = self._opened()
         while True:
+            if outbox.lingers and 0 < len(outbox) < LINGER_ITEMS:
+                await asyncio.sleep(LINGER_SECONDS)
             work = outbox.take()
             if work is None:
                 self._free.set()
