@@ -51,6 +51,11 @@ def data(results):
     return [bytes(result.data) for result in results]
 
 
+def test_what_comes_out_of_one_goes_into_another(folder):
+    first, second = folder(DOUBLE, "first"), folder(DOUBLE.replace("return ", "return inputs, "), "second")
+    assert data(call(second, call(first, BytesMessage(data=b"3")))) == [b"6", b"12"]
+
+
 def test_parameters_are_typed_and_defaults_apply(folder):
     path = folder(DOUBLE)
     assert data(call(path, BytesMessage(data=b"21"))) == [b"42"]
@@ -100,7 +105,7 @@ def test_a_source_ends_by_itself_or_at_the_limit(folder):
     assert data(call(path)) == [b"0", b"1", b"2", b"3", b"4"]
     assert data(call(path, limit=2)) == [b"0", b"1"]
     assert data(call(path, position=3)) == [b"3", b"4"]
-    with pytest.raises(InputError, match="there is no input port"):
+    with pytest.raises(InputError, match="there is no input port 'in' in double; ports: none: it is a source"):
         call(path, BytesMessage().to("in"))
 
 
@@ -205,7 +210,7 @@ def test_a_function_without_a_spec():
         yield BytesMessage.from_array(inputs.array * parameters["by"]).to("right")
 
     left, right = call(split, BytesMessage.from_array(np.arange(3.0)), {"by": 2})
-    assert (left.port, right.port) == ("left", "right")
+    assert (left.target, right.target) == ("left", "right")
     np.testing.assert_array_equal(right.array, [0, 2, 4])
     with pytest.raises(KernelError, match="put @operator above it"):
         call(lambda inputs: None, BytesMessage())
@@ -218,7 +223,7 @@ def test_a_coroutine_is_called_more_than_once(folder):
         "@operator\n"
         "async def echo(inputs):\n"
         "    await asyncio.sleep(0)\n"
-        "    return inputs.to('out')\n"
+        "    return inputs\n"
     )
     with Operator(path) as started:
         results = [bytes(result.data) for n in range(3) for result in started.handle(BytesMessage(data=b"%d" % n))]

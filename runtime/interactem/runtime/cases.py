@@ -113,8 +113,8 @@ def _result_problems(ready: ReadyCase, results: list[BytesMessage]) -> list[str]
 
 def _message_problems(wanted: CaseMessage, expected: Expected, got: BytesMessage) -> list[str]:
     problems: list[str] = []
-    if wanted.port is not None and got.port is not None and wanted.port != got.port:
-        problems.append(f"expected on port {wanted.port!r}, got on {got.port!r}")
+    if wanted.port is not None and got.target is not None and wanted.port != got.target:
+        problems.append(f"expected on port {wanted.port!r}, got on {got.target!r}")
     problems += meta_differences(wanted.meta, got.header.meta)
     if expected.array is not None:
         problems += array_differences(expected.array, got, expected.tolerance, any_dtype=expected.any_dtype)

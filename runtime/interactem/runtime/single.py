@@ -86,7 +86,7 @@ def _message(asked: dict[str, Any]) -> BytesMessage:
 
 def _store(message: BytesMessage, file: Path) -> dict[str, Any]:
     file.write_bytes(message.data)
-    return {"port": message.port, "meta": message.header.meta, "file": str(file)}
+    return {"port": message.target, "meta": message.header.meta, "file": str(file)}
 
 
 def _plain(value: object) -> dict[str, str]:

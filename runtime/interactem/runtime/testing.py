@@ -64,6 +64,9 @@ def call(
     holds, changed in place; `attempt` and `position` are what the context says. `finish` calls the function for the
     end of the stream at last.
 
+    A message goes to the input port that it was made for with `message.to(port)`, which only an operator with several
+    needs; `target` of a result is the output port that it is addressed to, None for every one.
+
     Messages pass through the wire format both ways, so that a kernel sees what it would see in a run. Raises what
     the kernel raises, `LoadError` for a `run.py` that does not load, `SpecError` for an `operator.json` that does not
     hold or parameters that do not fit it, `InputError` for a message that the operator has no port for.
@@ -181,19 +184,19 @@ class Operator:
         made = caller.call(message, self.parameters)
         if isinstance(made, list):
             for result in made:
-                yield _travelled(result, result.target, result.id)
+                yield _sent(result)
             return
         for item in made:
             for result in caller.checked(item):
-                yield _travelled(result, result.target, result.id)
+                yield _sent(result)
 
     def _input_port(self, message: BytesMessage) -> str | None:
-        given = message.target or message.port
         if self.spec is None:
-            return given
+            return message.port or message.target
         names = [port.name for port in self.spec.inputs]
-        if given is None and len(names) == 1:
-            return names[0]
+        if message.port is None and len(names) == 1:
+            return names[0]  # also for what another operator addressed to an output port of its own
+        given = message.port or message.target
         if given in names:
             return given
         known = ", ".join(names) or "none: it is a source"
@@ -209,6 +212,12 @@ class _EveryPort(tuple[str, ...]):
 
     def __contains__(self, _: object) -> bool:
         return True
+
+
+def _sent(message: BytesMessage) -> BytesMessage:
+    sent = _travelled(message, None, None)
+    sent.target = message.target
+    return sent
 
 
 def _travelled(message: BytesMessage, port: str | None, message_id: str | None) -> BytesMessage:
