@@ -211,3 +211,76 @@ def test_the_broker_dies_with_the_process_that_started_it(tmp_path):
         assert select.select([gone], [], [], WAIT)[0], "the server outlived its parent"
     finally:
         os.close(gone)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 40 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no mount here")
+    if mounted.returncode:
+        pytest.skip(f"a small disk needs the right to mount one: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.broker
+def test_a_full_disk_loses_nothing_and_a_restart_recovers(small_disk, tmp_path):
+    """On a full disk the server goes silent about what it cannot store, and stays so: that is why it is bounded."""
+
+    async def test() -> None:
+        folder, secrets = small_disk / "broker", tmp_path / "secrets"
+        other = small_disk / "other"
+        other.write_bytes(bytes(24 * MEBIBYTE))
+        broker = await EmbeddedBroker.start(folder, secrets, durability="power", store_bytes=1024 * MEBIBYTE)
+        try:
+            client = await connect(broker)
+            context = client.jetstream()
+            await context.add_stream(StreamConfig(name="S", subjects=["s"], max_bytes=1024 * MEBIBYTE))
+            stored = 0
+            with pytest.raises(TimeoutError):
+                while stored < 40:
+                    await context.publish("s", bytes(MEBIBYTE), timeout=3)
+                    stored += 1
+            assert (await context.get_msg("S", stored)).data == bytes(MEBIBYTE), "what it has it still gives"
+            other.unlink()
+            with pytest.raises(TimeoutError):
+                await context.publish("s", b"room again", timeout=3)
+            await client.close()
+            await broker.restart()
+            client = await connect(broker)
+            context = client.jetstream()
+            assert (await context.stream_info("S")).state.messages == stored
+            assert (await context.publish("s", b"after")).seq == stored + 1
+            await client.close()
+        finally:
+            await broker.stop()
+
+    run(test())
+
+
+@pytest.mark.broker
+def test_a_bounded_store_refuses_at_once_and_goes_on_when_there_is_room(tmp_path):
+    async def test() -> None:
+        broker = await start(tmp_path, store_bytes=4 * MEBIBYTE)
+        try:
+            client = await connect(broker)
+            context = client.jetstream()
+            with pytest.raises(nats.js.errors.ServerError):
+                await context.add_stream(StreamConfig(name="T", subjects=["t"], max_bytes=5 * MEBIBYTE))
+            await context.add_stream(StreamConfig(name="S", subjects=["s"]))
+            with pytest.raises(nats.js.errors.ServiceUnavailableError):
+                for _ in range(20):
+                    await context.publish("s", bytes(MEBIBYTE))
+            await context.purge_stream("S")
+            assert (await context.publish("s", b"room")).stream == "S"
+            await client.close()
+        finally:
+            await broker.stop()
+
+    run(test())

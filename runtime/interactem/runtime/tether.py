@@ -29,7 +29,8 @@ def die_with_parent(parent: int) -> None:
 def main(arguments: list[str]) -> None:
     """Become the command. Exits with 2 for wrong usage, 127 where there is no such command."""
     if len(arguments) < 2 or not arguments[0].isdigit():
-        sys.exit("usage: tether.py PARENT COMMAND...")
+        sys.stderr.write("usage: tether.py PARENT COMMAND...\n")
+        sys.exit(2)
     parent, command = int(arguments[0]), arguments[1:]
     try:
         if sys.platform == "linux":
@@ -54,45 +55,39 @@ def _die_by_signal() -> None:
 def _die_by_pipe() -> None:
     from threading import Thread
 
-    Thread(target=_await_end, args=(signal.SIGKILL,), name="tether", daemon=True).start()
+    Thread(target=_end_with_input, name="tether", daemon=True).start()
 
 
-def _await_end(last_signal: int) -> None:
+def _end_with_input() -> None:
     while os.read(0, 4096):
         pass
-    _signal_group(last_signal)
-
-
-def _signal_group(number: int) -> None:
-    """Signal this process and, where it leads a group, what belongs to it."""
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), number)
-    os.kill(os.getpid(), number)
+    if os.getpgrp() == os.getpid():  # a group of our own: what we started goes with us
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _guard(command: list[str]) -> int:
     """Run the command as a child, pass signals on to it, and end it together with ourselves when the parent ends."""
     import subprocess
+    from threading import Thread
 
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda number, _: child.send_signal(number))
 
-    from threading import Thread
-
-    def end_with_parent() -> None:
+    def end_with_input() -> None:
         while os.read(0, 4096):
             pass
         child.kill()
-        _signal_group(signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    Thread(target=end_with_parent, daemon=True).start()
+    Thread(target=end_with_input, daemon=True).start()
     code = child.wait()
-    if code >= 0:
-        return code
-    signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
-    os.kill(os.getpid(), -code)
-    return 128 - code
+    if code < 0:  # end in the same way, so that whoever waits for us sees it
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
 
 
 if __name__ == "__main__":
