@@ -41,7 +41,7 @@ def test_operators_and_folders(folder):
     assert completed(folder, "interactem operator show ce") == ["center-of-light", "center-of-mass", "cellar/"]
     assert completed(folder, "interactem operator test operators/deep/") == ["operators/deep/er/"]
     assert "count" in completed(folder, "interactem operator run ")
-    assert completed(folder, "interactem operator show --directory cellar ce") == ["cellar/"]
+    assert completed(folder / "cellar", "interactem operator show cent") == ["center-of-light", "center-of-mass"]
     assert completed(folder, "interactem operator show nowhere/x") == []
 
 

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from interactem.engine.broker import server_program
 from interactem.engine.environments import cache_folder, uv_program
 from interactem.engine.errors import BrokerError, EngineError
+from interactem.engine.index import RunIndex
 
 GIB = 1024**3
 LITTLE_SPACE = 2 * GIB
@@ -51,6 +52,7 @@ def every(runs: Path) -> list[Finding]:
         shared_memory(Path("/dev/shm")),
         *(container_engine(name) for name in ("podman", "docker")),
         *extras(),
+        killed_runs([record.run for record in RunIndex().runs() if record.interrupted]),
     ]
 
 
@@ -132,6 +134,13 @@ def container_engine(name: str, which: Callable[[str], str | None] = shutil.whic
         return Finding(name, "absent", "not installed", f"only for containers: install {name}")
     finding = _program(name, [program, "--version"], f"reinstall {name}")
     return finding if finding.state == "good" else Finding(name, "poor", finding.found, finding.fix)
+
+
+def killed_runs(runs: Sequence[str]) -> Finding:
+    if not runs:
+        return Finding("killed runs", "good", "none")
+    fix = f"interactem pipeline resume {runs[0]}, or remove its folder and then: interactem doctor --clean"
+    return Finding("killed runs", "poor", ", ".join(runs), fix)
 
 
 def extras() -> list[Finding]:

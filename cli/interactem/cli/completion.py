@@ -1,35 +1,37 @@
 """What the shell offers for an argument: names of operators, ids of runs.
 
-Completion must be quick and must never fail, so it looks at names only and reads no file's contents.
+Completion must never fail, so it reads as little as it can and passes over what it cannot read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import typer
+
+def operator_names(incomplete: str) -> list[str]:
+    """The operators of the project whose names begin so."""
+    from interactem.engine.catalog import OPERATORS, SPEC_FILE, find_root
+
+    top = find_root(Path.cwd()) / OPERATORS
+    names = {Path(folder).name for folder, _, files in os.walk(top) if SPEC_FILE in files}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
-def operator_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The operators below `--directory` whose names begin so."""
-    directory = Path(context.params.get("directory") or "operators")
-    return sorted({folder.name for folder in _operators(directory) if folder.name.startswith(incomplete)})
-
-
-def operators_and_paths(context: typer.Context, incomplete: str) -> list[str]:
+def operators_and_paths(incomplete: str) -> list[str]:
     """Operators by name, and the folders below the one that is being typed."""
-    typed = Path(incomplete)
-    parent = typed if incomplete.endswith("/") else typed.parent
+    parent = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
     try:
         folders = sorted(f"{path}/" for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError:
         folders = []
-    return [*operator_names(context, incomplete), *(path for path in folders if path.startswith(incomplete))]
+    return [*operator_names(incomplete), *(path for path in folders if path.startswith(incomplete))]
 
 
-def _operators(directory: Path) -> Iterator[Path]:
-    for folder, _, files in os.walk(directory):
-        if "operator.json" in files:
-            yield Path(folder)
+def run_ids(incomplete: str) -> list[tuple[str, str]]:
+    """The runs whose ids begin so, the newest first, with their pipeline and state."""
+    from interactem.engine.index import LAST, RunIndex
+
+    runs = RunIndex().runs()
+    found = [(record.run, f"{record.name}, {record.state}") for record in runs if record.run.startswith(incomplete)]
+    return [*found, *([(LAST, "the newest")] if runs and LAST.startswith(incomplete) else [])]

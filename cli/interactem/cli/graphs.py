@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from interactem.cli.failures import InvalidError
-from interactem.cli.lookups import catalog
+from interactem.engine.catalog import Catalog, find_root
 from interactem.spec import Graph, OperatorSpec, PipelineSpec, Problem, SpecError, parse_assignment, parse_pipeline
 from interactem.spec.pipelines import operator_path
 
 
-def load_pipeline(file: Path, assignments: Iterable[str] = ()) -> PipelineSpec:
+@dataclass(frozen=True, slots=True)
+class LoadedPipeline:
+    """A pipeline file and the catalog that belongs to it. Nothing of it is checked yet."""
+
+    graph: Graph
+    catalog: Catalog
+
+    def check(self) -> Graph:
+        """Raises `SpecError` with everything that is wrong: specs that it uses, the graph, files of mounts."""
+        used = {operator.operator for operator in self.graph.operators.values()}
+        problems = self.catalog.problems(used)
+        # an operator whose spec does not hold is told by its own problems, not also as one that does not exist
+        broken = {
+            operator_path(key, "operator")
+            for key, operator in self.graph.operators.items()
+            if operator.operator in self.catalog.broken
+        }
+        problems += [problem for problem in self.graph.problems() if problem.path not in broken]
+        for key in self.graph.operators:
+            problems += _mount_problems(self.graph, key)
+        if problems:
+            raise SpecError(problems)
+        return self.graph
+
+
+def load_pipeline(file: Path, assignments: Iterable[str] = ()) -> LoadedPipeline:
     """A pipeline file with `operator.parameter=value` set in it. Raises `InvalidError`, `SpecError`."""
     if not file.is_file():
         raise InvalidError(f"there is no pipeline file {file}")
-    pipeline = parse_pipeline(file.read_bytes(), str(file))
+    pipeline = assigned(parse_pipeline(file.read_bytes(), str(file)), assignments)
+    catalog = Catalog.scan(find_root(file))
+    return LoadedPipeline(Graph(pipeline, catalog.specs, source=str(file)), catalog)
+
+
+def assigned(pipeline: PipelineSpec, assignments: Iterable[str]) -> PipelineSpec:
+    """The pipeline with every `operator.parameter=value` set. Raises `SpecError`."""
     values: dict[str, dict[str, str]] = {}
     for text in assignments:
         operator, parameter, value = parse_assignment(text)
@@ -23,24 +55,9 @@ def load_pipeline(file: Path, assignments: Iterable[str] = ()) -> PipelineSpec:
     return pipeline.with_parameters(values)
 
 
-def load_graph(file: Path, directory: Path, assignments: Iterable[str] = ()) -> Graph:
-    """The graph of a pipeline file. Not checked: see `check_graph`."""
-    specs = {name: entry.spec for name, entry in catalog(directory).items()}
-    return Graph(load_pipeline(file, assignments), specs, source=str(file))
-
-
-def check_graph(graph: Graph) -> None:
-    """Raises `SpecError` with everything that is wrong with the graph, files that its mounts lack included."""
-    problems = graph.problems()
-    for key in graph.operators:
-        problems += _mount_problems(graph, key)
-    if problems:
-        raise SpecError(problems)
-
-
 def _mount_problems(graph: Graph, key: str) -> list[Problem]:
     try:
-        spec, parameters = graph.spec(key), graph.parameters(key)
+        mounts = _mounts(graph.spec(key), graph.parameters(key))
     except (KeyError, SpecError):
         return []  # told by the graph itself
     return [
@@ -50,7 +67,7 @@ def _mount_problems(graph: Graph, key: str) -> list[Problem]:
             f"there is no file or folder {path}",
             f"give another with --set {key}.{name}=PATH",
         )
-        for name, path in _mounts(spec, parameters)
+        for name, path in mounts
         if not Path(path).expanduser().exists()
     ]
 

@@ -2,71 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from interactem.cli.failures import InvalidError
-
-if TYPE_CHECKING:
-    from interactem.spec import OperatorSpec, Problem
-
-SPEC_FILE = "operator.json"
+from interactem.engine.catalog import SPEC_FILE, Catalog, CatalogOperator, find_root, read_spec
+from interactem.spec.wording import suggest
 
 
-class Entry(NamedTuple):
-    """An operator of the catalog."""
-
-    name: str
-    folder: Path
-    spec: OperatorSpec
+def catalog() -> Catalog:
+    """The operators of the project that the command is run in."""
+    return Catalog.scan(find_root(Path.cwd()))
 
 
-def catalog(directory: Path) -> dict[str, Entry]:
-    """The operators below a folder, by name. Raises `SpecError` with everything that is wrong with any of them."""
-    from interactem.spec import SpecError, catalog_problems
-
-    problems: list[Problem] = []
-    found: dict[str, Entry] = {}
-    for file in sorted(directory.rglob(SPEC_FILE)):
-        try:
-            entry = Entry(file.parent.name, file.parent, read_spec(file))
-        except SpecError as error:
-            problems += error.problems
-        else:
-            found[str(file.parent)] = entry
-    problems += catalog_problems([(folder, entry.spec) for folder, entry in found.items()])
-    if problems:
-        raise SpecError(problems)
-    return {entry.name: entry for entry in found.values()}
-
-
-def find_folder(given: Path, directory: Path) -> Path:
+def find_folder(given: Path) -> Path:
     """The folder that a path or a name means. Raises `InvalidError` where there is none."""
     if given.is_dir():
         return given
     if given.is_file():
         return given.parent
-    found = [path.parent for path in sorted(directory.rglob(SPEC_FILE)) if path.parent.name == str(given)]
-    if len(found) > 1:
-        raise InvalidError(f"several folders are named {given}: {', '.join(map(str, found))}; give the path of one")
-    if not found:
-        from interactem.spec.wording import suggest
-
-        known = sorted({path.parent.name for path in directory.rglob(SPEC_FILE)})
-        hint = suggest(str(given), known, f"operators in {directory}")
-        raise InvalidError(f"there is no operator {str(given)!r}: {hint}")
-    return found[0]
+    known = catalog()
+    if found := known.operators.get(str(given)):
+        return shown(found.folder)
+    if problems := known.broken.get(str(given)):
+        raise InvalidError(f"the spec of {given} does not hold", problems)
+    hint = suggest(str(given), known.operators, "operators")
+    raise InvalidError(f"there is no operator {str(given)!r}: {hint}")
 
 
-def find_operator(given: Path, directory: Path) -> Entry:
+def find_operator(given: Path) -> CatalogOperator:
     """The operator that a path or a name means. Raises `InvalidError`, and `SpecError` where its spec does not hold."""
-    folder = find_folder(given, directory)
-    return Entry(folder.resolve().name, folder, read_spec(folder / SPEC_FILE))
+    folder = find_folder(given)
+    if not (folder / SPEC_FILE).is_file():
+        raise InvalidError(f"{folder} is not an operator: it has no {SPEC_FILE}")
+    return CatalogOperator(folder, read_spec(folder))
 
 
-def read_spec(file: Path) -> OperatorSpec:
-    from interactem.spec import parse_operator
-
-    if not file.is_file():
-        raise InvalidError(f"{file.parent} is not an operator: it has no {file.name}")
-    return parse_operator(file.read_bytes(), str(file))
+def shown(path: Path) -> Path:
+    """The path as people write it: relative, where it is below the current folder."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else Path(relative)

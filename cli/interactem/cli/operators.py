@@ -12,9 +12,6 @@ from interactem.cli.output import AsJson
 
 app = typer.Typer(help="Make, check, list, show, test and try operators.", no_args_is_help=True)
 
-Directory = Annotated[Path, typer.Option("--directory", "-d", help="The folder that the operators are in.")]
-OPERATORS = Path("operators")
-
 OperatorPath = Annotated[
     Path,
     typer.Argument(
@@ -50,7 +47,7 @@ def new(
         typer.Option(help="embarrassing: replicas may share the input in any order."),
     ] = None,
     image: Annotated[str | None, typer.Option(help="The container image.  [default: localhost/NAME:latest]")] = None,
-    directory: Directory = OPERATORS,
+    directory: Annotated[Path, typer.Option(help="Where the operator's folder is made.")] = Path("operators"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -110,34 +107,26 @@ def validate(
 
 
 @app.command("ls")
-def ls(directory: Directory = OPERATORS, as_json: AsJson = False) -> None:
-    """List the operators: every folder below with an operator.json."""
+def ls(as_json: AsJson = False) -> None:
+    """List the operators: every folder below operators/ with an operator.json."""
     from interactem.cli.lookups import catalog
-    from interactem.cli.output import print_json, print_table, say
-    from interactem.cli.wording import ports
+    from interactem.cli.wording import print_catalog
 
-    entries = [catalog(directory)[name] for name in sorted(catalog(directory))]
-    if as_json:
-        print_json([{"name": e.name, "folder": str(e.folder), **e.spec.model_dump(mode="json")} for e in entries])
-        return
-    rows = [(e.name, ports(e.spec.inputs), ports(e.spec.outputs), e.spec.label, e.folder) for e in entries]
-    print_table(("name", "inputs", "outputs", "label", "folder"), rows)
-    if not rows:
-        say(f"There are no operators below {directory}. Make one: interactem operator new", stderr=True)
+    print_catalog(catalog(), as_json=as_json)
 
 
 @app.command("show")
-def show(operator: OperatorPath, directory: Directory = OPERATORS, as_json: AsJson = False) -> None:
+def show(operator: OperatorPath, as_json: AsJson = False) -> None:
     """Show an operator's ports, parameters and the rest of its spec."""
     from interactem.cli.lookups import find_operator
     from interactem.cli.output import print_json
-    from interactem.cli.wording import print_operator
+    from interactem.cli.wording import print_operator, to_value
 
-    entry = find_operator(operator, directory)
+    found = find_operator(operator)
     if as_json:
-        print_json({"name": entry.name, "folder": str(entry.folder), **entry.spec.model_dump(mode="json")})
+        print_json(to_value(found))
     else:
-        print_operator(entry.name, entry.folder, entry.spec)
+        print_operator(found)
 
 
 @app.command("test")
@@ -150,14 +139,13 @@ def test(
             autocompletion=completion.operators_and_paths,
         ),
     ],
-    directory: Directory = OPERATORS,
     as_json: AsJson = False,
 ) -> None:
     """Run the cases in an operator's tests/*.json, in memory."""
     from interactem.cli.lookups import find_folder
     from interactem.cli.trials import report_cases, run_operator_cases
 
-    report_cases([run_operator_cases(find_folder(path, directory)) for path in paths], as_json=as_json)
+    report_cases([run_operator_cases(find_folder(path)) for path in paths], as_json=as_json)
 
 
 @app.command("run")
@@ -176,7 +164,6 @@ def run(
     finish: Annotated[bool, typer.Option("--finish", help="End the stream after the message.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file for the data.  [default: standard output]")] = None,
     outputs: Annotated[Path, typer.Option(help="The folder for the files that a sink writes.")] = Path("outputs"),
-    directory: Directory = OPERATORS,
     as_json: AsJson = False,
 ) -> None:
     """Call an operator once. The returned data goes to --out or standard output, the meta to standard error.
@@ -187,5 +174,5 @@ def run(
     from interactem.cli.lookups import find_folder
     from interactem.cli.trials import Trial, call_once, report_call
 
-    trial = Trial(find_folder(operator, directory), data, meta, port, tuple(parameters or ()), limit, finish, outputs)
+    trial = Trial(find_folder(operator), data, meta, port, tuple(parameters or ()), limit, finish, outputs)
     report_call(call_once(trial), out, as_json=as_json)

@@ -12,24 +12,19 @@ from interactem.cli.output import AsJson
 app = typer.Typer(help="Check, draw, run and follow pipelines.", no_args_is_help=True)
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="The pipeline file.")]
-Directory = Annotated[Path, typer.Option("--directory", "-d", help="The folder that the operators are in.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="OPERATOR.PARAMETER=VALUE", help="A parameter's value; repeat for more."),
 ]
-OPERATORS = Path("operators")
 
 
 @app.command("validate")
-def validate(
-    file: PipelineFile, assignments: Assignments = None, directory: Directory = OPERATORS, as_json: AsJson = False
-) -> None:
+def validate(file: PipelineFile, assignments: Assignments = None, as_json: AsJson = False) -> None:
     """Check a pipeline: operators, ports, types, parameters, files of mounts, cycles. Tells all problems at once."""
-    from interactem.cli.graphs import check_graph, load_graph
+    from interactem.cli.graphs import load_pipeline
     from interactem.cli.output import counted, print_json, say
 
-    graph = load_graph(file, directory, assignments or ())
-    check_graph(graph)
+    graph = load_pipeline(file, assignments or ()).check()
     operators, edges = len(graph.operators), len(graph.edges)
     if as_json:
         print_json({"valid": True, "name": graph.pipeline.name, "operators": operators, "edges": edges})
@@ -42,15 +37,14 @@ def graph(
     file: PipelineFile,
     form: Annotated[Literal["text", "mermaid", "svg"], typer.Option("--format", help="How to draw it.")] = "text",
     out: Annotated[Path | None, typer.Option(help="The file to write.  [default: standard output]")] = None,
-    directory: Directory = OPERATORS,
     as_json: AsJson = False,
 ) -> None:
     """Draw a pipeline, also one that is not valid yet."""
-    from interactem.cli.graphs import load_graph
+    from interactem.cli.graphs import load_pipeline
     from interactem.cli.output import print_json, write_result
     from interactem.spec import to_mermaid, to_svg, to_text
 
-    loaded = load_graph(file, directory)
+    loaded = load_pipeline(file).graph
     if as_json:
         print_json({"name": loaded.pipeline.name, "layers": loaded.layers, "edges": [str(e) for e in loaded.edges]})
         return
@@ -62,7 +56,6 @@ def graph(
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A pipeline file of interactEM's.")],
     out: Annotated[Path | None, typer.Option(help="The file to write.  [default: standard output]")] = None,
-    directory: Directory = OPERATORS,
     as_json: AsJson = False,
 ) -> None:
     """Make a pipeline file of ours from one of interactEM's. What cannot be carried over is told."""
@@ -75,8 +68,7 @@ def import_file(
 
     if not file.is_file():
         raise InvalidError(f"there is no file {file}")
-    specs = {name: entry.spec for name, entry in catalog(directory).items()}
-    pipeline, notes = import_pipeline(file.read_bytes(), catalog=specs, name=file.stem, source=str(file))
+    pipeline, notes = import_pipeline(file.read_bytes(), catalog=catalog().specs, name=file.stem, source=str(file))
     if out is not None:
         write_result(json.dumps(pipeline, indent=2, ensure_ascii=False), out)
     if as_json:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from interactem.cli.failures import InvalidError, counted
-from interactem.cli.lookups import SPEC_FILE
 from interactem.cli.processes import run_module
+from interactem.engine.catalog import SPEC_FILE
 from interactem.spec import OperatorSpec, Problem, SpecError, catalog_problems, parse_operator
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-from interactem.cli.output import print_table, say
-from interactem.spec import OperatorSpec, OperatorSpecParameter, OperatorSpecPort
+from interactem.cli.failures import InvalidError, counted
+from interactem.cli.lookups import shown
+from interactem.cli.output import print_json, print_table, say
+from interactem.engine.catalog import Catalog, CatalogOperator
+from interactem.spec import OperatorSpecParameter, OperatorSpecPort
 from interactem.spec.parameters import describe_default
 
 
@@ -14,12 +17,35 @@ def ports(of: Sequence[OperatorSpecPort]) -> str:
     return ", ".join(f"{port.name}:{port.type}" for port in of) or "-"
 
 
-def print_operator(name: str, folder: Path, spec: OperatorSpec) -> None:
-    say(f"{name}: {spec.label}", "bold")
+def to_value(operator: CatalogOperator) -> dict[str, Any]:
+    """Name and folder, and the spec with everything in it."""
+    about = {"name": operator.folder.resolve().name, "folder": str(shown(operator.folder))}
+    return {**about, **operator.spec.model_dump(mode="json", exclude={"schema_uri"})}
+
+
+def print_catalog(catalog: Catalog, *, as_json: bool) -> None:
+    """The operators, also where others are broken. Raises `InvalidError` then."""
+    found = list(catalog.operators.values())
+    problems = catalog.problems()
+    if not as_json:
+        rows = [(o.name, ports(o.spec.inputs), ports(o.spec.outputs), o.spec.label, shown(o.folder)) for o in found]
+        print_table(("name", "inputs", "outputs", "label", "folder"), rows)
+        if not rows and not problems:
+            say("There are no operators below operators/. Make one: interactem operator new", stderr=True)
+    values = [to_value(operator) for operator in found]
+    if problems:
+        raise InvalidError(counted(problems), problems, details={"operators": values})
+    if as_json:
+        print_json(values)
+
+
+def print_operator(operator: CatalogOperator) -> None:
+    spec = operator.spec
+    say(f"{operator.folder.resolve().name}: {spec.label}", "bold")
     if spec.description:
         say(spec.description)
     say("")
-    print_table(("", ""), _facts(folder, spec), titles=False)
+    print_table(("", ""), _facts(operator), titles=False)
     for title, rows in (("inputs", spec.inputs), ("outputs", spec.outputs)):
         if rows:
             say(f"\n{title}", "bold")
@@ -32,11 +58,12 @@ def print_operator(name: str, folder: Path, spec: OperatorSpec) -> None:
         print_table(("name", "mode", "description"), [(t.name, t.mode, t.description) for t in spec.triggers])
 
 
-def _facts(folder: Path, spec: OperatorSpec) -> list[tuple[str, str]]:
+def _facts(operator: CatalogOperator) -> list[tuple[str, str]]:
+    spec = operator.spec
     facts = [
         ("id", str(spec.id)),
         ("image", spec.image),
-        ("folder", str(folder)),
+        ("folder", str(shown(operator.folder))),
         ("replicas", "any number" if spec.embarrassing else "1"),
     ]
     if spec.tags:
