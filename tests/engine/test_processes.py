@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from interactem.engine.errors import LaunchError
+from interactem.engine.guard import Guard
 from interactem.engine.launchers import Exit, Launch, RecordingLauncher
 from interactem.engine.processes import LINE_BYTES, OutOfMemoryKills, ProcessLauncher, child_environment
 
@@ -252,3 +254,58 @@ def test_the_recording_launcher_lets_the_test_decide(tmp_path):
         assert launcher.launches == [launch] * 3
 
     asyncio.run(main())
+
+
+SUPERVISOR = """
+    import asyncio, sys
+    from pathlib import Path
+    from interactem.engine.launchers import Launch
+    from interactem.engine.processes import ProcessLauncher
+
+    async def main():
+        launcher = ProcessLauncher()
+        code = "import os, signal; os.fork() or signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        code += "print(os.getpid()); signal.pause()"
+        say = lambda line: print(line.decode(), flush=True)
+        command = (sys.executable, "-S", "-c", code)
+        await launcher.start(Launch("one", 0, 0, command, {}, Path("/"), say))
+        await launcher.start(Launch("two", 0, 0, command, {}, Path("/"), say))
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+"""
+
+
+def test_nothing_is_left_of_a_supervisor_that_was_killed(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(SUPERVISOR)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
+        pids = [int(supervisor.stdout.readline()) for _ in range(4)]
+        supervisor.kill()
+
+    async def all_gone() -> None:
+        await asyncio.gather(*map(gone, pids))
+
+    asyncio.run(all_gone())
+
+
+def test_a_guard_that_was_killed_is_replaced():
+    guard = Guard()
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as first:
+        guard.add(first.pid)
+        os.kill(guard.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, guard.pid, os.WEXITED | os.WNOWAIT)
+        with subprocess.Popen(["sleep", "1000"], start_new_session=True) as second:
+            guard.add(second.pid)
+            guard.close()
+            assert second.wait(WAIT) == -signal.SIGKILL
+        assert first.wait(WAIT) == -signal.SIGKILL
+
+
+def test_a_guard_leaves_alone_what_it_was_told_to_forget():
+    guard = Guard()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as process:
+        guard.add(process.pid)
+        guard.remove(process.pid)
+        guard.close()
+        process.stdin.close()
+        assert process.wait(WAIT) == 0

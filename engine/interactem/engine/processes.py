@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 from interactem.engine.errors import LaunchError
+from interactem.engine.guard import Guard
 from interactem.engine.launchers import Exit, Launch
 from interactem.engine.tether import PARENT
 
@@ -32,7 +33,7 @@ def child_environment(environment: Mapping[str, str], given: Mapping[str, str]) 
 
 
 class ProcessLauncher:
-    """Starts replicas as processes of this machine, which die with us.
+    """Starts replicas as processes of this machine, which die with us, and all that they started with them.
 
     Use it from one thread, and from one that lives as long as they should: their tie is to the thread that starts them.
     """
@@ -40,6 +41,7 @@ class ProcessLauncher:
     def __init__(self) -> None:
         self._handles: set[ProcessHandle] = set()
         self._memory = OutOfMemoryKills.of_this_machine()
+        self._guard = Guard()
 
     async def start(self, launch: Launch) -> ProcessHandle:
         try:
@@ -56,10 +58,15 @@ class ProcessLauncher:
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise LaunchError(launch.operator, launch.replica, reason) from None
+        self._guard.add(process.pid)
         handle = ProcessHandle(process, launch.log, self._memory)
         self._handles.add(handle)
-        handle.ended.add_done_callback(lambda _: self._handles.discard(handle))
+        handle.ended.add_done_callback(lambda _: self._forget(handle))
         return handle
+
+    def _forget(self, handle: ProcessHandle) -> None:
+        self._handles.discard(handle)
+        self._guard.remove(handle.pid)
 
     async def close(self) -> None:
         """Kill what still runs and wait until all of it is gone."""
@@ -67,6 +74,7 @@ class ProcessLauncher:
         for handle in handles:
             handle.kill()
         await asyncio.gather(*(handle.wait() for handle in handles))
+        self._guard.close()
 
 
 class ProcessHandle:
