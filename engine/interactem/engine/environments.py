@@ -259,7 +259,7 @@ _NETWORK = ("network", "connect", "dns error", "timed out", "certificate", "fetc
 
 
 def _failure(requirements: Requirements, lines: list[str]) -> DependencyError:
-    said = [line for line in lines if line.strip()][-15:]
+    said = [line for line in lines if line.strip() and not line.startswith("Using Python")][-15:]
     file = requirements.file or "interactem's own dependencies"
     if any(word in line.lower() for line in said for word in _NETWORK):
         advice = "check the network, HTTPS_PROXY, and the package index (UV_DEFAULT_INDEX or pip's configuration)"

@@ -24,7 +24,8 @@ from interactem.engine.errors import EngineError
 NAME = "interactem"
 RUNTIME = frozenset({"msgpack", "nats-py", "numpy", "pydantic"})
 
-_NOT_OURS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "entry_points.txt", "uv_cache.json"})
+_INFO = frozenset({"METADATA", "WHEEL", "licenses"})
+"""What the wheel takes of the installed metadata: the rest tells how and when it was installed, or is a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def from_distribution(installed: Distribution) -> OwnPackage:
         path = PurePosixPath(file)
         if path.is_absolute() or ".." in path.parts or path.suffix == ".pyc":
             continue
-        if path.parts[0].endswith(".dist-info") and path.name in _NOT_OURS:
+        if path.parts[0].endswith(".dist-info") and path.parts[1] not in _INFO:
             continue
         content = Path(str(file.locate())).read_bytes()
         files[str(path)] = runtime_metadata(content) if path.name == "METADATA" else content
