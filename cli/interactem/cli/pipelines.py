@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from interactem.cli.completion import run_ids
+from interactem.cli.failures import InvalidError
 from interactem.cli.output import AsJson
 
 app = typer.Typer(help="Check, draw, run and follow pipelines.", no_args_is_help=True)
@@ -78,3 +80,171 @@ def import_file(
         say(f"note: {note}", stderr=True)
     if out is None:
         write_result(json.dumps(pipeline, indent=2, ensure_ascii=False), None)
+
+
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="The run's id, the beginning of it, its folder, or: last.", autocompletion=run_ids
+    ),
+]
+Broker = Annotated[
+    str | None, typer.Option(metavar="URL", help="An existing NATS server with JetStream.  [default: the run's own]")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Go on in the background; print the run's id.")]
+Seconds = Annotated[
+    float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Drain and end the run after this time.")
+]
+AllowDead = Annotated[bool, typer.Option("--allow-dead", help="Exit with 0 also where messages became dead letters.")]
+
+
+@app.command("run")
+def run(
+    file: PipelineFile,
+    assignments: Assignments = None,
+    replicas: Annotated[
+        list[str] | None,
+        typer.Option("--replicas", metavar="OPERATOR=N", help="How many replicas; repeat for more operators."),
+    ] = None,
+    launcher: Annotated[Literal["process"], typer.Option(help="What starts the replicas.")] = "process",
+    broker: Broker = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="This run's folder.  [default: runs/<run-id>]")
+    ] = None,
+    detach: Detach = False,
+    seconds: Seconds = None,
+    allow_dead: AllowDead = False,
+    as_json: AsJson = False,
+) -> int:
+    """Run a pipeline, with its progress, to its end. Ctrl-C drains it; twice stops it now.
+
+    Exits with 0 for a completed run without dead letters, 1 for one that failed, 2 for invalid input before anything
+    was started, 130 where you interrupted it.
+    """
+    from interactem.cli import running
+
+    return running.run(
+        running.load(file, assignments or (), replicas or ()),
+        run_dir=run_dir,
+        broker=broker,
+        detached=detach,
+        seconds=seconds,
+        allow_dead=allow_dead,
+        as_json=as_json,
+    )
+
+
+@app.command("resume")
+def resume(
+    run_id: RunId,
+    broker: Broker = None,
+    detach: Detach = False,
+    seconds: Seconds = None,
+    allow_dead: AllowDead = False,
+    as_json: AsJson = False,
+) -> int:
+    """Go on with a run that was stopped, failed or was killed, from where it was. Nothing is done twice."""
+    from interactem.cli import running
+    from interactem.cli.following import find_run
+
+    record = find_run(run_id)
+    if record.alive:
+        raise InvalidError(f"run {record.run} is running; end it with: interactem pipeline stop {record.run}")
+    return running.resume(
+        record.folder, broker=broker, detached=detach, seconds=seconds, allow_dead=allow_dead, as_json=as_json
+    )
+
+
+@app.command("ps")
+def ps(as_json: AsJson = False) -> None:
+    """List runs, the newest first."""
+    from interactem.cli.following import list_runs
+
+    list_runs(as_json=as_json)
+
+
+@app.command("logs")
+def logs(
+    run_id: RunId,
+    operators: Annotated[list[str] | None, typer.Argument(metavar="OPERATOR", help="Only these operators.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    lines: Annotated[int | None, typer.Option("--lines", "-n", min=0, help="Only the last lines of each log.")] = None,
+) -> None:
+    """Print what the replicas of a run have logged."""
+    from interactem.cli.following import find_run, print_logs
+
+    print_logs(find_run(run_id), operators or (), follow=follow, lines=lines)
+
+
+@app.command("stop")
+def stop(
+    run_id: RunId,
+    now: Annotated[bool, typer.Option("--now", help="Do not work off what is under way; resume does.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drain a run: sources stop, what is under way is worked off. It can be resumed."""
+    from interactem.cli import following
+    from interactem.cli.following import find_run
+
+    following.stop(find_run(run_id), now=now, as_json=as_json)
+
+
+@app.command("set")
+def set_parameters(
+    run_id: RunId,
+    values: Annotated[list[str], typer.Argument(metavar="OPERATOR.PARAMETER=VALUE", help="New values.")],
+    as_json: AsJson = False,
+) -> None:
+    """Change parameters of a run. Its kernels get them with their next message."""
+    from interactem.cli.following import find_run, set_values
+
+    set_values(find_run(run_id), values, as_json=as_json)
+
+
+dead = typer.Typer(help="Messages that failed their last attempt: look at them, try them again.", no_args_is_help=True)
+app.add_typer(dead, name="dead")
+
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead letters.  [default: all]")]
+OfOperator = Annotated[str | None, typer.Option("--operator", help="Only those of this operator.")]
+
+
+@dead.command("ls")
+def dead_ls(run_id: RunId, operator: OfOperator = None, as_json: AsJson = False) -> None:
+    """List the dead letters of a run."""
+    from interactem.cli.following import choose, find_run, list_letters, read_letters
+
+    list_letters(choose(read_letters(find_run(run_id)), (), operator), as_json=as_json)
+
+
+@dead.command("show")
+def dead_show(run_id: RunId, ids: LetterIds = None, operator: OfOperator = None, as_json: AsJson = False) -> None:
+    """Show dead letters with their errors and tracebacks."""
+    from interactem.cli.following import choose, find_run, read_letters, show_letters
+
+    show_letters(choose(read_letters(find_run(run_id)), ids or (), operator), as_json=as_json)
+
+
+@dead.command("retry")
+def dead_retry(
+    run_id: RunId,
+    ids: LetterIds = None,
+    operator: OfOperator = None,
+    allow_dead: AllowDead = False,
+    as_json: AsJson = False,
+) -> int:
+    """Send dead letters to their operators once more. A run that has ended goes on until they are worked off."""
+    from interactem.cli import running
+    from interactem.cli.following import find_run, retry_letters
+    from interactem.cli.output import counted, print_json, say
+
+    record = find_run(run_id)
+    sent, resumed = retry_letters(record, ids or (), operator)
+    if resumed:
+        return running.resume(
+            record.folder, broker=None, detached=False, seconds=None, allow_dead=allow_dead, as_json=as_json, again=True
+        )
+    if as_json:
+        print_json({"retried": sent})
+    else:
+        say(f"{counted(len(sent), 'dead letter')} sent again")
+    return 0

@@ -4,6 +4,7 @@ EngineError                the base; says what is wrong, where, and what to do
 ├── BrokerError            the broker does not start, or went and does not come back
 ├── LaunchError            a replica's process cannot be started
 ├── DependencyError        an operator's dependencies cannot be installed
+├── OperatorError          operators' code does not load
 ├── RunFolderError         the run folder cannot be used for this run
 └── UnknownRunError        no run, or more than one, is meant by what was given
 """
@@ -47,6 +48,14 @@ class DependencyError(EngineError):
         self.reason = reason
         self.advice = advice
         self.output = tuple(output)
+
+
+class OperatorError(EngineError, ValueError):
+    """Operators whose code does not load. `problems` has each one's own words."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 class RunFolderError(EngineError, ValueError):

@@ -99,8 +99,9 @@ def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payloa
     operators = []
     for key in order:
         spec = graph.spec(key)
+        parts = _partitions(graph, key)
         inputs = tuple(
-            Input(edge_of[str(edge)], edge.target.port, streams[edge.source.operator, edge.source.port], _partitions(graph, key))
+            Input(edge_of[str(edge)], edge.target.port, streams[edge.source.operator, edge.source.port], parts)
             for edge in graph.incoming(key)
         )
         outputs = tuple(

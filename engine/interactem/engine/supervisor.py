@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +31,6 @@ from interactem.engine.progress import OperatorProgress, Rate, Tally
 from interactem.runtime import slot
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
-from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Store
 
 POLL_SECONDS = 0.25
@@ -79,8 +79,14 @@ class Surroundings:
 class Supervisor:
     """One execution of a plan, or what was left of it by an earlier supervisor."""
 
-    def __init__(self, plan: Plan, around: Surroundings, observe: Observer = lambda state, rows: None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        around: Surroundings,
+        observe: Observer = lambda state, rows: None,
+    ) -> None:
         self.plan = plan
+        self.dead = 0
         self.state: State = "starting"
         self.reason = ""
         self._around = around
@@ -97,7 +103,6 @@ class Supervisor:
         self._over = asyncio.Event()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._alive_until_over = True
 
     # for its caller
 
@@ -135,9 +140,6 @@ class Supervisor:
             self.reason = reason
             self._end("stopped")
 
-    async def dead_letters(self) -> int:
-        return await streams.dead_letters(self._storer, self.plan)
-
     # beginning and end
 
     async def _set_up(self) -> None:
@@ -169,12 +171,25 @@ class Supervisor:
                 subject = self._names.control(operator.index, kind)
                 if subject not in stored:
                     await self._storer.store(Store(subject, json.dumps(value).encode()))
-        for subject in stored:
-            parts = subject.split(".")
-            if parts[2] == "r":
-                self._finished.add((int(parts[3]), int(parts[4])))
-            elif parts[4] == "finish":
-                self._told.add(int(parts[3]))
+        await self._take_up(stored)
+
+    async def _take_up(self, stored: Mapping[str, bytes]) -> None:
+        """Go on where an earlier supervisor stopped: with all that has ended, but for what was only drained."""
+        kinds = (".finished", ".finish", ".drain")
+        ends = {subject: subject.split(".") for subject in stored if subject.endswith(kinds)}
+        again: set[int] = set()
+        for subject, parts in ends.items():
+            if parts[-1] == "finished" and json.loads(stored[subject])["drained"]:
+                again.add(int(parts[3]))
+        again = self.plan.below(again)
+        for subject, parts in ends.items():
+            operator = int(parts[3])
+            if operator in again or parts[-1] == "drain":
+                await streams.purge(self._storer, self._names.record_stream, subject)
+            elif parts[-1] == "finished":
+                self._finished.add((operator, int(parts[4])))
+            else:
+                self._told.add(operator)
 
     async def _clean_up(self) -> None:
         self._over.set()
@@ -190,9 +205,18 @@ class Supervisor:
                     await asyncio.gather(*(handle.wait() for handle in handles))
         await self._around.launcher.close()
         self._show_once()
+        await self._count_dead_letters()
         if hasattr(self, "_client"):
             with suppress(Exception):
                 await self._client.close()
+
+    async def _count_dead_letters(self) -> None:
+        if hasattr(self, "_storer"):
+            with suppress(EngineError, TransportError, TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    self.dead = await streams.dead_letters(self._storer, self.plan)
+        if not self.dead and self.state == "completed" and self._around.broker is None:
+            await streams.remove(self._storer, self.plan)
 
     def _keep(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
@@ -253,6 +277,7 @@ class Supervisor:
             "INTERACTEM_OUTPUTS": str(folder.outputs),
             "INTERACTEM_DATA_DIRECTORY": str(self._data_directory(operator)),
             "INTERACTEM_SLOT": str(self._slot(replica)),
+            **_one_thread(),
         }
         if self._around.address.credentials is not None:
             environment["INTERACTEM_CREDENTIALS"] = str(self._around.address.credentials)
@@ -275,7 +300,7 @@ class Supervisor:
         for name, target in operator.mounts.items():
             link = folder / name
             if not link.is_symlink():
-                link.symlink_to(Path(target).absolute())
+                link.symlink_to(target)
         return folder
 
     def _slot(self, replica: _Replica) -> Path:
@@ -309,10 +334,8 @@ class Supervisor:
         if death.attempt and call is not None:
             replica.kills.pop((call.edge, call.message_id), None)
             crash = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": death.error}
-            kind = f"crash.{short_hash(f'{call.edge}:{call.message_id}')}"
-            await self._storer.store(
-                Store(self._names.control(replica.operator.index, kind), json.dumps(crash).encode())
-            )
+            subject = self._names.crash(replica.operator.index, call.edge, call.message_id)
+            await self._storer.store(Store(subject, json.dumps(crash).encode()))
             self._record("failure", replica, message=call.message_id, attempts=call.attempt, error=death.error)
         for reply in held:
             await self._client.publish(reply, b"-NAK")
@@ -429,6 +452,12 @@ class Supervisor:
         if operator.index in self._told or (self._draining and operator.assignment.is_source):
             return "draining"
         return "running" if reported else "starting"
+
+
+def _one_thread() -> dict[str, str]:
+    """Replicas are how work is spread over cores: a numerical library that starts a thread a core stands in the way."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {name: "1" for name in names if name not in os.environ}
 
 
 class _Log:

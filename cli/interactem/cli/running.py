@@ -1,0 +1,221 @@
+"""`interactem pipeline run` and `resume`: a run in the foreground, with its progress, or detached."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interactem.cli.failures import INTERRUPTED, InvalidError
+from interactem.cli.graphs import LoadedPipeline, load_pipeline
+from interactem.cli.output import console, counted, print_json, print_table, say
+from interactem.engine import PreparedRun, RunResult, execute, prepare, reopen
+from interactem.engine.detached import detach
+from interactem.engine.interrupts import interrupts
+from interactem.engine.progress import OperatorProgress
+from interactem.engine.supervisor import Supervisor
+from interactem.spec import Graph
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+PLAIN_SECONDS = 2.0
+"""How often progress is printed where there is no terminal."""
+COLUMNS = ("operator", "replicas", "received", "sent", "rate", "waiting", "retried", "dead", "restarts")
+NUMBERS = COLUMNS[1:]
+
+
+def load(file: Path, sets: Iterable[str], replicas: Iterable[str]) -> LoadedPipeline:
+    """A pipeline file with these parameters and replicas, checked. Raises `SpecError`, `InvalidError`."""
+    loaded = load_pipeline(file, sets)
+    pipeline = loaded.graph.pipeline.with_replicas(dict(map(_replicas, replicas)))
+    loaded = LoadedPipeline(Graph(pipeline, loaded.catalog.specs, source=str(file)), loaded.catalog)
+    loaded.check()
+    return loaded
+
+
+def _replicas(text: str) -> tuple[str, int]:
+    operator, equals, count = text.partition("=")
+    if not equals or not count.isdecimal():
+        raise InvalidError(f"{text!r} does not set a number of replicas: write operator=N")
+    return operator, int(count)
+
+
+def run(loaded: LoadedPipeline, *, run_dir: Path | None, broker: str | None, detached: bool, **end: Any) -> int:
+    """Runs it; returns the exit code. `end`: `seconds`, `allow_dead`, `as_json`."""
+
+    async def ready(tell: Callable[[str, str], None]) -> PreparedRun:
+        return await prepare(loaded.graph, loaded.catalog.folders, run_dir=run_dir, broker=broker, progress=tell)
+
+    return _go(ready, detached=detached, **end)
+
+
+def resume(folder: Path, *, broker: str | None, detached: bool, **end: Any) -> int:
+    async def ready(tell: Callable[[str, str], None]) -> PreparedRun:
+        return await reopen(folder, broker=broker, again=end.pop("again", False), progress=tell)
+
+    return _go(ready, detached=detached, **end)
+
+
+def _go(
+    ready: Callable[[Callable[[str, str], None]], Awaitable[PreparedRun]],
+    *,
+    detached: bool,
+    seconds: float | None,
+    allow_dead: bool,
+    as_json: bool,
+) -> int:
+    screen = Screen(quiet=as_json)
+
+    async def whole() -> RunResult | PreparedRun:
+        with screen.preparing() as tell:
+            prepared = await ready(tell)
+        if detached:
+            return prepared
+        screen.begin(prepared)
+        with interrupts(screen.note) as take, screen.showing():
+
+            def started(supervisor: Supervisor) -> None:
+                take(supervisor)
+                if seconds is not None:
+                    asyncio.get_running_loop().call_later(seconds, _time_is_up, supervisor, seconds)
+
+            return await execute(prepared, observe=screen.observe, started=started)
+
+    try:
+        outcome = asyncio.run(whole())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    if isinstance(outcome, PreparedRun):
+        return _tell_detached(outcome, as_json)
+    screen.end(outcome)
+    return _exit_code(outcome, screen, allow_dead)
+
+
+def _time_is_up(supervisor: Supervisor, seconds: float) -> None:
+    supervisor.reason = f"its time of {seconds:g} s was up"
+    supervisor.drain()
+
+
+def _tell_detached(prepared: PreparedRun, as_json: bool) -> int:
+    record = detach(prepared)
+    if as_json:
+        print_json({"run": record.run, "state": record.state, "folder": str(record.folder)})
+    else:
+        say(f"run {record.run} goes on in {record.folder}")
+        say(
+            f"follow it: interactem pipeline logs {record.run} --follow;  end it: interactem pipeline stop {record.run}"
+        )
+    return 0
+
+
+def _exit_code(result: RunResult, screen: Screen, allow_dead: bool) -> int:
+    if result.state == "completed":
+        return 1 if result.dead and not allow_dead else 0
+    return INTERRUPTED if result.state == "stopped" and screen.interrupted else 1
+
+
+class Screen:
+    """What a person sees of a run: a table that updates in place, or plain lines where there is no terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.interrupted = False
+        self._quiet = quiet
+        self._console = console(stderr=quiet)
+        self._live: Any = None
+        self._printed = time.monotonic()
+
+    def preparing(self) -> AbstractContextManager[Callable[[str, str], None]]:
+        if not self._console.is_terminal:
+            return nullcontext(self._say_preparing)
+        return _Status(self._console)
+
+    def _say_preparing(self, operator: str, text: str) -> None:
+        say(f"{operator}: {text}", stderr=True)
+
+    def begin(self, prepared: PreparedRun) -> None:
+        if not self._quiet:
+            say(f"run {prepared.run} of {prepared.plan.name}")
+
+    def showing(self) -> AbstractContextManager[Any]:
+        if self._quiet or not self._console.is_terminal:
+            return nullcontext()
+        from rich.live import Live
+
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        return self._live  # type: ignore[no-any-return]
+
+    def observe(self, state: str, rows: list[OperatorProgress]) -> None:
+        if self._live is not None:
+            self._live.update(progress_table(state, rows), refresh=True)
+        elif not self._quiet and time.monotonic() - self._printed >= PLAIN_SECONDS:
+            self._printed = time.monotonic()
+            for line in plain_lines(state, rows):
+                sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        self.interrupted = True
+        say(text, "yellow", stderr=True)
+
+    def end(self, result: RunResult) -> None:
+        if self._quiet:
+            print_json(result.to_value())
+            return
+        names = ("replicas", "received", "sent", "retried", "dead", "restarts")
+        rows = [(name, *(numbers[each] for each in names)) for name, numbers in result.operators.items()]
+        print_table(("operator", *names), rows, right=names)
+        style = {"completed": "green", "failed": "red"}.get(result.state, "yellow")
+        reason = f": {result.reason}" if result.reason else ""
+        say(f"{result.state} in {result.seconds:.1f} s{reason}", style)
+        for file in result.outputs:
+            say(file)
+        self._end_of_letters(result)
+
+    def _end_of_letters(self, result: RunResult) -> None:
+        if result.dead:
+            what = counted(result.dead, "dead letter")
+            say(f"{what}: look at them with: interactem pipeline dead ls {result.run}", "bold red", stderr=True)
+        if result.state != "completed":
+            say(f"nothing is lost; to go on: interactem pipeline resume {result.run}", stderr=True)
+
+
+class _Status:
+    """What is prepared, on one line of the terminal."""
+
+    def __init__(self, terminal: Any) -> None:
+        self._status = terminal.status("preparing")
+
+    def __enter__(self) -> Callable[[str, str], None]:
+        self._status.start()
+        return lambda operator, text: self._status.update(f"{operator}: {text}")
+
+    def __exit__(self, *error: object) -> None:
+        self._status.stop()
+
+
+def progress_table(state: str, rows: list[OperatorProgress]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from interactem.cli.output import table
+
+    return Group(table(COLUMNS, map(_cells, rows), right=NUMBERS), Text(state, "bold"))
+
+
+def _cells(row: OperatorProgress) -> tuple[object, ...]:
+    replicas = f"{row.running}/{row.replicas}" if row.state != "stopped" else "done"
+    counts = (row.waiting, row.retried, row.dead, row.restarts)
+    return (row.name, replicas, f"{row.received:,}", f"{row.sent:,}", f"{row.rate:,.0f}/s", *map("{:,}".format, counts))
+
+
+def plain_lines(state: str, rows: list[OperatorProgress]) -> list[str]:
+    return [
+        f"{state} {row.name}: {row.running}/{row.replicas} replicas, received {row.received}, sent {row.sent}, "
+        f"{row.rate:.0f}/s, waiting {row.waiting}, retried {row.retried}, dead {row.dead}"
+        for row in rows
+    ]

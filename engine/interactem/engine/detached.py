@@ -1,0 +1,57 @@
+"""`python -m interactem.engine.detached FOLDER`: goes on with the run that was laid down in a folder, on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from interactem.engine.errors import EngineError
+from interactem.engine.folders import RunFolder
+from interactem.engine.index import RunIndex, RunRecord
+from interactem.engine.interrupts import interrupts
+from interactem.engine.runs import PreparedRun, execute, reopen
+
+START_SECONDS = 60.0
+
+
+def detach(prepared: PreparedRun) -> RunRecord:
+    """Start a supervisor of its own session for a prepared run, and wait until the run can be seen in the index.
+
+    Raises `EngineError` with its last words where it does not start.
+    """
+    log = prepared.folder.path / "supervisor.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "interactem.engine.detached", str(prepared.folder.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        record = next((record for record in RunIndex().runs() if record.run == prepared.run), None)
+        if record is not None and record.supervisor.pid == process.pid:
+            return record
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    words = log.read_text(errors="replace").strip()[-2000:]
+    raise EngineError(f"the supervisor of run {prepared.run} did not start: {words}")
+
+
+async def _main(folder: Path) -> int:
+    prepared = await reopen(folder)
+    with interrupts() as started:
+        result = await execute(prepared, started=started)
+    return 0 if result.state == "completed" else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(_main(RunFolder(Path(sys.argv[1])).path)))
+    except EngineError as error:
+        sys.exit(str(error))

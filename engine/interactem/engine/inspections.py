@@ -1,0 +1,69 @@
+"""Whether each `run.py` loads, asked of its own environment before anything starts.
+
+An answer is remembered for as long as neither the folder nor the environment changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from interactem.engine.environments import Environment, cache_folder
+from interactem.engine.errors import OperatorError
+from interactem.engine.processes import child_environment
+
+SIDE_BY_SIDE = 2
+
+
+async def inspect_all(
+    folders: Mapping[str, Path], environments: Mapping[str, Environment], *, cache: Path | None = None
+) -> None:
+    """Raises `OperatorError` for all operators that do not load, each with its own words."""
+    store = (cache or cache_folder()) / "inspections"
+    turns = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def inspect(name: str) -> str | None:
+        marker = store / _fingerprint(folders[name], environments[name].key)
+        if marker.exists():
+            return None
+        async with turns:
+            error = await _inspect(folders[name], environments[name].python)
+        if error is None:
+            store.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+        return error
+
+    errors = [error for error in await asyncio.gather(*map(inspect, folders)) if error is not None]
+    if errors:
+        raise OperatorError(errors)
+
+
+async def _inspect(folder: Path, python: Path) -> str | None:
+    import os
+
+    process = await asyncio.create_subprocess_exec(
+        *(str(python), "-m", "interactem.runtime.inspection", str(folder)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=child_environment(os.environ, {}),
+    )
+    answer, noise = await process.communicate()
+    try:
+        document: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        last = noise.decode(errors="replace").strip()[-2000:]
+        return f"{folder / 'run.py'}: its process ended with {process.returncode} while it was imported\n{last}"
+    return document.get("error")
+
+
+def _fingerprint(folder: Path, environment: str) -> str:
+    digest = hashlib.blake2b(environment.encode(), digest_size=16)
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"\0{file.relative_to(folder)}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

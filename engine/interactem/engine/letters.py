@@ -1,0 +1,117 @@
+"""Dead letters: looked at, and sent once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from interactem.engine.errors import EngineError
+from interactem.engine.plan import Plan
+from interactem.runtime import wire
+from interactem.runtime.connections import Storer
+from interactem.runtime.errors import WireError
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.transports import Store
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that failed its last attempt. `subject` is where the broker keeps it."""
+
+    subject: str
+    message: BytesMessage
+    operator: str
+    port: str
+    error: str
+    traceback: str
+    attempts: int
+    time: float
+    about: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.message.id or ""
+
+    def to_value(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "operator": self.operator,
+            "port": self.port,
+            "error": self.error,
+            "traceback": self.traceback,
+            "attempts": self.attempts,
+            "time": self.time,
+            "bytes": len(self.message.data),
+            "meta": self.message.header.meta,
+        }
+
+
+async def letters(storer: Storer, plan: Plan) -> list[DeadLetter]:
+    """All dead letters of a run, the oldest first."""
+    stored = await storer.last(plan.names.dead_stream, [plan.names.dead("*", "*")])
+    return sorted(map(_letter, stored.items()), key=lambda letter: (letter.time, letter.id))
+
+
+def _letter(item: tuple[str, bytes]) -> DeadLetter:
+    subject, payload = item
+    try:
+        (message,), about = wire.decode(payload)
+    except (WireError, ValueError) as error:
+        raise EngineError(f"the dead letter at {subject} cannot be read: {error}") from None
+    failure = about["failure"]
+    return DeadLetter(
+        subject,
+        message,
+        about["operator"],
+        about["port"],
+        failure["error"],
+        failure["traceback"],
+        failure["attempts"],
+        about["time"],
+        about,
+    )
+
+
+async def redrive(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> list[str]:
+    """Send letters to their operators once more, with all attempts before them. Returns the operators' names.
+
+    A letter is removed only after it is stored to be tried again. Raises `EngineError` for one that cannot be read by
+    the operator at all, and where its operator will not look at it any more in this run.
+    """
+    chosen = list(chosen)
+    finished = await storer.last(plan.names.record_stream, [plan.names.control("*", "finish")])
+    for letter in chosen:
+        if letter.about.get("unreadable"):
+            raise EngineError(f"{letter.id} is not a message and cannot be tried again: {letter.error}")
+        if plan.names.control(plan.operator(letter.operator).index, "finish") in finished:
+            raise EngineError(f"{letter.operator} has come to its end; when the run has too, try again")
+    for letter in chosen:
+        await storer.store(_without_crash(plan, letter))
+        await storer.store(_again(plan, letter))
+        await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.dead_stream}", {"filter": letter.subject})
+    return sorted({letter.operator for letter in chosen})
+
+
+async def unfinish(storer: Storer, plan: Plan, operators: Iterable[str]) -> None:
+    """Of a run that does not run: these operators and all behind them will go on when it is resumed."""
+    below = plan.below({plan.operator(key).index for key in operators})
+    for index in below:
+        for subject in (plan.names.control(index, "finish"), plan.names.record(index, "*", "finished")):
+            await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.record_stream}", {"filter": subject})
+
+
+def _without_crash(plan: Plan, letter: DeadLetter) -> Store:
+    """What is known of a process that the message has ended counts no more."""
+    operator, edge = plan.operator(letter.operator).index, letter.about["edge"]
+    value = {"edge": edge, "id": letter.id, "attempts": 0, "error": ""}
+    return Store(plan.names.crash(operator, edge, letter.id), json.dumps(value).encode())
+
+
+def _again(plan: Plan, letter: DeadLetter) -> Store:
+    kept: dict[str, Any] = {name: letter.about[name] for name in ("blob", "chunks") if name in letter.about}
+    times = int(letter.about.get("redriven", 0)) + 1
+    payload = wire.encode([wire.pack(letter.message, letter.id)], {**kept, "redriven": times})
+    subject = plan.names.retry(letter.about["edge"], letter.about["partition"])
+    return Store(subject, payload, f"{letter.about['edge']}:{letter.id}!{times}", wire=True)

@@ -1,0 +1,56 @@
+"""Parameters of a run, changed while it runs or before it is resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from interactem.engine.plan import Plan
+from interactem.runtime.connections import Storer
+from interactem.runtime.transports import Store
+from interactem.spec import OperatorSpec, Problem, SpecError, coerce
+from interactem.spec.wording import suggest
+
+
+def check_parameters(plan: Plan, values: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, Any]]:
+    """The values, typed by the operators' specs. Raises `SpecError` with everything that is wrong."""
+    problems: list[Problem] = []
+    typed: dict[str, dict[str, Any]] = {}
+    known = {operator.key: operator for operator in plan.operators}
+    for key, given in values.items():
+        if key not in known:
+            problems.append(Problem("", key, f"the run has no operator {key!r}", suggest(key, known, "operators")))
+            continue
+        spec = OperatorSpec.model_validate(plan.specs[known[key].operator])
+        for name, value in given.items():
+            try:
+                typed.setdefault(key, {})[name] = _typed(spec, key, name, value)
+            except SpecError as error:
+                problems += error.problems
+    if problems:
+        raise SpecError(problems)
+    return typed
+
+
+def _typed(spec: OperatorSpec, key: str, name: str, value: object) -> Any:
+    parameters = {parameter.name: parameter for parameter in spec.parameters}
+    path = f"{key}.{name}"
+    if name not in parameters:
+        hint = suggest(name, parameters, "parameters")
+        raise SpecError([Problem("", path, f"there is no parameter {name!r}", hint)])
+    if parameters[name].type == "mount":
+        raise SpecError([Problem("", path, "a mount cannot change while a run goes on", "start a new run with --set")])
+    return coerce(parameters[name], value, path)
+
+
+async def set_parameters(storer: Storer, plan: Plan, values: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Store typed values; replicas take them up before their next message. Returns each operator's parameters."""
+    result: dict[str, Any] = {}
+    for key, given in values.items():
+        subject = plan.names.control(plan.operator(key).index, "parameters")
+        stored = json.loads(await storer.last_one(plan.names.record_stream, subject))
+        changed = {name: value for name, value in {**stored, **given}.items() if value is not None}
+        await storer.store(Store(subject, json.dumps(changed).encode()))
+        result[key] = changed
+    return result

@@ -1,0 +1,289 @@
+"""Runs of pipelines, as programs see them: prepare, execute, collect.
+
+    graph = Graph(pipeline, specs).check()
+    prepared = await prepare(graph, folders)
+    result = await execute(prepared)
+
+`prepare` does everything that can go wrong before something starts. `reopen` takes its place for a run that was
+interrupted, stopped or failed. `collect` reads what a run has left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from interactem.engine.broker import MEBIBYTE, EmbeddedBroker, store_limit
+from interactem.engine.environments import Environment, Progress, prepare_all
+from interactem.engine.errors import BrokerError, RunFolderError
+from interactem.engine.files import write_private
+from interactem.engine.folders import EventLog, RunFolder, new_run_id, utc_now
+from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder
+from interactem.engine.inspections import inspect_all
+from interactem.engine.launchers import Launcher
+from interactem.engine.plan import Plan, make_plan
+from interactem.engine.processes import ProcessLauncher
+from interactem.engine.progress import OperatorProgress
+from interactem.engine.supervisor import Observer, Supervisor, Surroundings
+from interactem.runtime.connections import Address, Storer, connect
+from interactem.spec import Graph
+
+OWN_PAYLOAD = 8 * MEBIBYTE
+MAX_MESSAGE = 1024 * MEBIBYTE
+EXTERNAL_PAYLOAD = MEBIBYTE
+EXTERNAL_STORE = 4096 * MEBIBYTE
+"""What a run takes of a broker that is not its own, at most."""
+MAX_STORE = 65_536 * MEBIBYTE
+MIN_STORE = 64 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run that can start: its plan, its folder, and each operator's environment by its name in the catalog.
+
+    `broker` is the server to use; None for one of the run's own.
+    """
+
+    plan: Plan
+    folder: RunFolder
+    environments: Mapping[str, Environment]
+    broker: Address | None = None
+
+    @property
+    def run(self) -> str:
+        return self.plan.run
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What has become of a run; `operators` has the numbers of each by its name in the pipeline."""
+
+    run: str
+    name: str
+    state: str
+    seconds: float
+    folder: str
+    operators: dict[str, dict[str, int]]
+    outputs: list[str]
+    dead: int = 0
+    reason: str = ""
+
+    def to_value(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def prepare(
+    graph: Graph,
+    folders: Mapping[str, Path],
+    *,
+    run_dir: Path | None = None,
+    broker: str | None = None,
+    progress: Progress | None = None,
+) -> PreparedRun:
+    """Check everything, make the environments, and lay down the run's folder.
+
+    `folders` has the folder of each operator that the graph names. `broker` is the address of an existing NATS
+    server; without it the run starts one of its own. Raises `SpecError` for a graph that does not hold,
+    `DependencyError`, `OperatorError` for a `run.py` that does not load, `RunFolderError`.
+    """
+    graph.check()
+    used = {operator.operator: folders[operator.operator] for operator in graph.operators.values()}
+    environments = await _environments(used, progress)
+    run = new_run_id()
+    payload = OWN_PAYLOAD if broker is None else EXTERNAL_PAYLOAD
+    absolute = {name: folder.resolve() for name, folder in used.items()}
+    plan = _with_absolute_mounts(make_plan(graph, run, absolute, max_payload=payload, max_message=MAX_MESSAGE))
+    folder = RunFolder.create(run_dir or Path("runs") / run)
+    folder.write_plan(plan.to_value())
+    return PreparedRun(plan, folder, environments, None if broker is None else _address(run, broker))
+
+
+def _with_absolute_mounts(plan: Plan) -> Plan:
+    """Whoever resumes the run may do so from another folder."""
+    operators = tuple(
+        replace(op, mounts={name: str(Path(path).expanduser().absolute()) for name, path in op.mounts.items()})
+        for op in plan.operators
+    )
+    return replace(plan, operators=operators)
+
+
+async def reopen(
+    path: Path, *, broker: str | None = None, again: bool = False, progress: Progress | None = None
+) -> PreparedRun:
+    """A run that has not come to its end, to be gone on with; with `again` also one that has.
+
+    Raises `RunFolderError` where there is none.
+    """
+    folder = RunFolder.open(path)
+    plan = Plan.from_value(folder.read_plan())
+    result = collect(path)
+    if result is not None and result.state == "completed" and not again:
+        raise RunFolderError(folder.path, f"the run {plan.run} is complete; start a new one with: pipeline run")
+    address = None if broker is None else _address(plan.run, broker)
+    if address is None and not (folder.broker / "store").is_dir() and folder.events.stat().st_size:
+        advice = "if it used a broker of yours, name that with --broker URL"
+        raise RunFolderError(folder.path, f"the broker's store of run {plan.run} is gone; {advice}")
+    used = {operator.operator: Path(operator.folder) for operator in plan.operators}
+    return PreparedRun(plan, folder, await _environments(used, progress), address)
+
+
+async def _environments(folders: Mapping[str, Path], progress: Progress | None) -> dict[str, Environment]:
+    made = await prepare_all(folders.values(), progress=progress)
+    environments = dict(zip(folders, made, strict=True))
+    await inspect_all(folders, environments)
+    return environments
+
+
+async def execute(
+    prepared: PreparedRun,
+    *,
+    launcher: Launcher | None = None,
+    observe: Observer = lambda state, rows: None,
+    started: Callable[[Supervisor], None] = lambda supervisor: None,
+) -> RunResult:
+    """Run it to its end, whatever that is, or go on with what an earlier execution has left.
+
+    `started` is given the supervisor, to drain or stop it. Raises `BrokerError` where the broker does not start.
+    """
+    begun = time.monotonic()
+    folder, plan = prepared.folder, prepared.plan
+    with EventLog(folder.events) as events:
+        async with _serving(prepared) as (address, store_bytes, broker):
+            around = Surroundings(
+                folder=folder,
+                launcher=launcher or ProcessLauncher(),
+                address=address,
+                interpreters={name: made.python for name, made in prepared.environments.items()},
+                events=events,
+                store_bytes=store_bytes,
+                broker=broker,
+            )
+            supervisor = Supervisor(plan, around, observe)
+            started(supervisor)
+            state = await supervisor.run()
+    result = RunResult(
+        run=plan.run,
+        name=plan.name,
+        state=state,
+        seconds=round(time.monotonic() - begun, 3),
+        folder=str(folder.path),
+        operators={row.name: _numbers(row) for row in supervisor.progress()},
+        outputs=sorted(str(path) for path in folder.outputs.rglob("*") if path.is_file()),
+        dead=supervisor.dead,
+        reason=supervisor.reason,
+    )
+    folder.write_summary(result.to_value())
+    if state == "completed" and not result.dead:
+        shutil.rmtree(folder.broker, ignore_errors=True)  # nobody needs what has been worked off
+    RunIndex().update(plan.run, state=state)
+    return result
+
+
+@asynccontextmanager
+async def _serving(prepared: PreparedRun) -> AsyncIterator[tuple[Address, int, EmbeddedBroker | None]]:
+    """The run's broker, and the run in the index for as long as it serves."""
+    broker: EmbeddedBroker | None = None
+    try:
+        if prepared.broker is not None:
+            address, store_bytes = prepared.broker, EXTERNAL_STORE
+        else:
+            broker, store_bytes = await _own_broker(prepared.plan, prepared.folder)
+            address = Address(broker.url, broker.credentials)
+        _register(prepared, address)
+        yield address, store_bytes, broker
+    finally:
+        if broker is not None:
+            await broker.stop()
+        remove_secrets(prepared.run)
+
+
+async def _own_broker(plan: Plan, folder: RunFolder) -> tuple[EmbeddedBroker, int]:
+    stored = sum(file.stat().st_size for file in folder.broker.rglob("*") if file.is_file())
+    store_bytes = min(MAX_STORE, store_limit(shutil.disk_usage(folder.path).free, stored))
+    if store_bytes < MIN_STORE:
+        raise BrokerError(f"the disk of {folder.path} is nearly full; make room, or give another folder with --run-dir")
+    broker = await EmbeddedBroker.start(
+        folder.broker,
+        secrets_folder(plan.run),
+        durability="process" if plan.durability == "process" else "power",
+        store_bytes=store_bytes,
+        max_payload=OWN_PAYLOAD,
+    )
+    return broker, store_bytes
+
+
+def _register(prepared: PreparedRun, address: Address) -> None:
+    RunIndex().register(
+        RunRecord(
+            run=prepared.run,
+            name=prepared.plan.name,
+            folder=prepared.folder.path,
+            supervisor=ProcessIdentity.of(os.getpid()),
+            url=address.url,
+            credentials=address.credentials,
+            started=utc_now().isoformat(),
+            state="running",
+        )
+    )
+
+
+@asynccontextmanager
+async def connected(record: RunRecord) -> AsyncIterator[tuple[Plan, Storer]]:
+    """A way to what a run has in its broker; of one that does not run, its broker is started for the while.
+
+    Raises `RunFolderError` where nothing of it is left.
+    """
+    folder = RunFolder.open(record.folder)
+    plan = Plan.from_value(folder.read_plan())
+    broker: EmbeddedBroker | None = None
+    address = Address(record.url, record.credentials)
+    if not record.alive:
+        if not (folder.broker / "store").is_dir():
+            raise RunFolderError(folder.path, f"all of run {plan.run} has been worked off: its broker holds nothing")
+        broker, _ = await _own_broker(plan, folder)
+        address = Address(broker.url, broker.credentials)
+    try:
+        client = await connect(address, f"{plan.run} visitor", patience=10)
+        storer = Storer(client)
+        await storer.open()
+        try:
+            yield plan, storer
+        finally:
+            await client.close()
+    finally:
+        if broker is not None:
+            await broker.stop()
+            remove_secrets(plan.run)
+
+
+def collect(path: Path) -> RunResult | None:
+    """What a run has left behind; None for one that has not ended, or was killed. Raises `RunFolderError`."""
+    summary = RunFolder.open(path).read_summary()
+    if summary is None:
+        return None
+    return RunResult(**{name: value for name, value in summary.items() if name != "version"})
+
+
+def _numbers(row: OperatorProgress) -> dict[str, int]:
+    names = ("replicas", "received", "sent", "retried", "dead", "restarts")
+    return {name: getattr(row, name) for name in names}
+
+
+def _address(run: str, url: str) -> Address:
+    """A password in the address goes into a file that only the user reads: nothing else is passed on."""
+    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if parts.username is None:
+        return Address(bare)
+    credentials = secrets_folder(run) / "broker.json"
+    login = {"user": unquote(parts.username), "password": unquote(parts.password or "")}
+    write_private(credentials, json.dumps(login))
+    return Address(bare, credentials)
