@@ -226,5 +226,5 @@ def test_a_coroutine_is_called_more_than_once(folder):
         "    return inputs\n"
     )
     with Operator(path) as started:
-        results = [bytes(result.data) for n in range(3) for result in started.handle(BytesMessage(data=b"%d" % n))]
-    assert results == [b"0", b"1", b"2"]
+        results = [data(started.handle(BytesMessage(data=b"%d" % n))) for n in range(3)]
+    assert results == [[b"0"], [b"1"], [b"2"]]

@@ -15,7 +15,8 @@ def operator_python(folder: Path) -> Path:
         return asyncio.run(prepare(folder)).python
     from interactem.cli.output import console
 
-    with console(stderr=True).status(f"{folder.name}: preparing its environment") as status:
+    name = folder.resolve().name
+    with console(stderr=True).status(f"{name}: preparing its environment") as status:
 
         def tell(operator: str, text: str) -> None:
             status.update(f"{operator}: {text}")

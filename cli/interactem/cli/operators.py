@@ -145,7 +145,8 @@ def test(
     from interactem.cli.lookups import find_folder
     from interactem.cli.trials import report_cases, run_operator_cases
 
-    report_cases([run_operator_cases(find_folder(path)) for path in paths], as_json=as_json)
+    folders = [find_folder(path) for path in paths]
+    report_cases(map(run_operator_cases, folders), as_json=as_json)
 
 
 @app.command("run")

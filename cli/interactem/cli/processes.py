@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from interactem.cli.environments import operator_python
 from interactem.cli.failures import FailedError
+from interactem.engine.tether import tethered
 
 
 def run_module(
     folder: Path, module: str, arguments: Sequence[str] = (), *, request: Mapping[str, Any] | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Exit code and document. What the operator prints goes to standard error.
+    """Exit code and document. What the operator prints goes to standard error; an interruption here ends it.
 
     Raises `FailedError` where the process ends without a document, such as by a crash of the kernel.
     """
     command = [str(operator_python(folder)), "-m", f"interactem.runtime.{module}", *arguments]
+    if sys.platform == "linux":  # elsewhere a tether takes standard input, which the request needs
+        command = [*tethered(command)]
     given = b"" if request is None else json.dumps(request).encode()
-    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, start_new_session=True, check=False)
     try:
         document = json.loads(done.stdout)
     except ValueError:

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,17 @@ def run_operator_cases(folder: Path) -> dict[str, Any]:
     return document
 
 
-def report_cases(documents: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """Print the results. Raises `InvalidError` where a case is malformed, `FailedError` where one failed."""
+def report_cases(results: Iterable[dict[str, Any]], *, as_json: bool) -> None:
+    """Print results as they come. Raises `InvalidError` where a case is malformed, `FailedError` where one failed."""
+    documents: list[dict[str, Any]] = []
+    for document in results:
+        documents.append(document)
+        if not as_json:
+            _print_cases(document)
     problems = [problem for document in documents for problem in document.get("problems", ())]
     passed = sum(document.get("passed", 0) for document in documents)
     failed = sum(document.get("failed", 0) for document in documents)
-    result = {"passed": passed, "failed": failed, "operators": list(documents)}
-    if not as_json:
-        _print_cases(documents)
+    result = {"passed": passed, "failed": failed, "operators": documents}
     if problems:
         raise InvalidError("some cases or operators are malformed", problems, details=result)
     if failed:
@@ -62,18 +65,17 @@ def report_cases(documents: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         say(f"{passed} passed", "green")
 
 
-def _print_cases(documents: Sequence[dict[str, Any]]) -> None:
+def _print_cases(document: dict[str, Any]) -> None:
     from rich.text import Text
 
     target = console()
-    for document in documents:
-        for case in document.get("cases", ()):
-            mark = Text("passed", "green") if case["passed"] else Text("failed", "bold red")
-            where = f"  {document['operator']}  {case['case']}  {case['description']}".rstrip()
-            target.print(mark + Text(where), soft_wrap=True)
-            for problem in case["problems"]:
-                style = {"-": "red", "+": "green"}.get(problem[:1], "")
-                target.print(Text(f"    {problem}", style), soft_wrap=True)
+    for case in document.get("cases", ()):
+        mark = Text("passed", "green") if case["passed"] else Text("failed", "bold red")
+        where = f"  {document['operator']}  {case['case']}  {case['description']}".rstrip()
+        target.print(mark + Text(where), soft_wrap=True)
+        for problem in case["problems"]:
+            style = {"-": "red", "+": "green"}.get(problem[:1], "")
+            target.print(Text(f"    {problem}", style), soft_wrap=True)
 
 
 def call_once(trial: Trial) -> list[Answer]:

@@ -50,21 +50,16 @@ def _answer(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 
 def _call(operator: Operator, asked: dict[str, Any]) -> list[dict[str, Any]]:
     limit: int | None = asked["limit"]
-    results: list[dict[str, Any]] = []
-    if operator.source:
-        if asked["data"] is not None:
-            raise InputError("a source takes no message: leave --data out")
-        made = iter(operator.produce(limit))
+    if not operator.source:
+        made = operator.handle(_message(asked), limit)
+    elif asked["data"] is None:
+        made = operator.produce(limit)
     else:
-        made = operator.handle(_message(asked))
-    folder = Path(asked["results"])
-    for message in made:
-        results.append(_store(message, folder / str(len(results))))
-        if limit is not None and len(results) >= limit:
-            return results
+        raise InputError("a source takes no message: leave --data out")
     if asked["finish"]:
-        results += [_store(message, folder / str(len(results) + n)) for n, message in enumerate(operator.finish())]
-    return results
+        made += operator.finish()
+    folder = Path(asked["results"])
+    return [_store(message, folder / str(index)) for index, message in enumerate(made)]
 
 
 def _message(asked: dict[str, Any]) -> BytesMessage:

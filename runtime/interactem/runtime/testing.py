@@ -79,7 +79,7 @@ def call(
         if not messages and (started.source or not finish):
             results += started.produce(limit)
         for given in messages:
-            results += islice(started.handle(given), limit)
+            results += started.handle(given, limit)
         if finish:
             results += started.finish()
         return results
@@ -138,12 +138,12 @@ class Operator:
         """Whether it has no input ports; a function without a spec is one that does not take `inputs`."""
         return "inputs" not in self.kernel.takes if self.spec is None else not self.spec.inputs
 
-    def handle(self, message: BytesMessage) -> Iterator[BytesMessage]:
-        """What the kernel makes of one message, as it makes it."""
+    def handle(self, message: BytesMessage, limit: int | None = None) -> list[BytesMessage]:
+        """What the kernel makes of one message; of what a generator yields, up to `limit` messages."""
         given = _travelled(message, self._input_port(message), message.id or f"case.{self._count}")
         self._count += 1
         self.context.message_id = given.id
-        return self._results(self._caller, given)
+        return list(islice(self._results(self._caller, given), limit))
 
     def produce(self, limit: int | None = None) -> list[BytesMessage]:
         """What a source sends, up to `limit` messages.
@@ -167,6 +167,7 @@ class Operator:
         """What the function for the end of the stream makes. Raises `InputError` where the operator has none."""
         if self.kernel.finish is None:
             raise InputError(f"{self.folder.name} does nothing at the end of the stream; give it @operator(finish=…)")
+        self.context.message_id = None
         caller = self._calling(self.kernel.finish)
         try:
             return list(self._results(caller, None))

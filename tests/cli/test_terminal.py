@@ -1,4 +1,4 @@
-"""`operator new` on a terminal: a pseudo-terminal answers its questions."""
+"""On a terminal, which a pseudo-terminal stands in for: questions, colours, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -124,6 +124,25 @@ def test_leaving_makes_nothing(tmp_path, key):
     assert terminal.end() == 130
     assert "Traceback" not in terminal.said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_operator_ends_with_the_command(tmp_path):
+    (tmp_path / "run.py").write_text(
+        "import os, threading\n"
+        "from interactem.runtime import operator\n"
+        "@operator\n"
+        "def hang(inputs):\n"
+        "    print('process', os.getpid(), 'is hanging', flush=True)\n"
+        "    threading.Event().wait()\n"
+    )
+    terminal = Terminal(tmp_path, "operator", "run", ".")
+    terminal.until(" is hanging")
+    process = int(terminal.said.rpartition("process ")[2].split()[0])
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.said
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
 
 
 def test_colours_on_a_terminal(tmp_path):
