@@ -55,6 +55,10 @@ class Names:
     def control(self, operator: int | str, kind: str) -> str:
         return f"i.{self.run}.c.{operator}.{kind}"
 
+    def crash(self, operator: int, edge: int, message_id: str) -> str:
+        """Where it stands that a message has ended its kernel's process."""
+        return self.control(operator, f"crash.{short_hash(f'{edge}:{message_id}')}")
+
     def record(self, operator: int | str, replica: int | str, kind: str) -> str:
         return f"i.{self.run}.r.{operator}.{replica}.{kind}"
 
