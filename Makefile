@@ -1,0 +1,42 @@
+# The commands of this repository. `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+run: .venv/installed ## run a pipeline on simulated frames, with a broker of its own
+	@$(BIN)/interactem pipeline run pipelines/center-of-mass.json
+
+test: .venv/tested ## run all tests
+	$(BIN)/pytest
+
+check: .venv/tested ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/tested ## measure, each figure beside its reference
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove the environment and what tools left
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "interactem needs Python 3.11 or later; name one: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "on Debian: sudo apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/installed: .venv/python pyproject.toml
+	@echo "installing interactem into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/tested: .venv/installed
+	@echo "installing what the tests need into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
