@@ -256,7 +256,7 @@ def test_the_recording_launcher_lets_the_test_decide(tmp_path):
     asyncio.run(main())
 
 
-SUPERVISOR = """
+SUPERVISOR = r"""
     import asyncio, sys
     from pathlib import Path
     from interactem.engine.launchers import Launch
@@ -265,7 +265,7 @@ SUPERVISOR = """
     async def main():
         launcher = ProcessLauncher()
         code = "import os, signal; os.fork() or signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        code += "print(os.getpid()); signal.pause()"
+        code += "os.write(1, b'%d\\n' % os.getpid()); signal.pause()"
         say = lambda line: print(line.decode(), flush=True)
         command = (sys.executable, "-S", "-c", code)
         await launcher.start(Launch("one", 0, 0, command, {}, Path("/"), say))
@@ -279,8 +279,10 @@ SUPERVISOR = """
 def test_nothing_is_left_of_a_supervisor_that_was_killed(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(SUPERVISOR)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
-        pids = [int(supervisor.stdout.readline()) for _ in range(4)]
-        supervisor.kill()
+        try:
+            pids = [int(supervisor.stdout.readline()) for _ in range(4)]
+        finally:
+            supervisor.kill()
 
     async def all_gone() -> None:
         await asyncio.gather(*map(gone, pids))
