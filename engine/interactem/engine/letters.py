@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from interactem.engine.plan import Plan
 from interactem.runtime import wire
 from interactem.runtime.connections import Storer
 from interactem.runtime.errors import WireError
+from interactem.runtime.ids import redriven_id
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.transports import Store
 
@@ -88,7 +88,6 @@ async def redrive(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> l
         if plan.names.control(plan.operator(letter.operator).index, "finish") in finished:
             raise EngineError(f"{letter.operator} has come to its end; when the run has too, try again")
     for letter in chosen:
-        await storer.store(_without_crash(plan, letter))
         await storer.store(_again(plan, letter))
         await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.dead_stream}", {"filter": letter.subject})
     return sorted({letter.operator for letter in chosen})
@@ -102,16 +101,10 @@ async def unfinish(storer: Storer, plan: Plan, operators: Iterable[str]) -> None
             await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.record_stream}", {"filter": subject})
 
 
-def _without_crash(plan: Plan, letter: DeadLetter) -> Store:
-    """What is known of a process that the message has ended counts no more."""
-    operator, edge = plan.operator(letter.operator).index, letter.about["edge"]
-    value = {"edge": edge, "id": letter.id, "attempts": 0, "error": ""}
-    return Store(plan.names.crash(operator, edge, letter.id), json.dumps(value).encode())
-
-
 def _again(plan: Plan, letter: DeadLetter) -> Store:
     kept: dict[str, Any] = {name: letter.about[name] for name in ("blob", "chunks") if name in letter.about}
     times = int(letter.about.get("redriven", 0)) + 1
-    payload = wire.encode([wire.pack(letter.message, letter.id)], {**kept, "redriven": times})
+    name = redriven_id(letter.id, times)
+    payload = wire.encode([wire.pack(letter.message, name)], {**kept, "redriven": times})
     subject = plan.names.retry(letter.about["edge"], letter.about["partition"])
-    return Store(subject, payload, f"{letter.about['edge']}:{letter.id}!{times}", wire=True)
+    return Store(subject, payload, f"{letter.about['edge']}:{name}", wire=True)

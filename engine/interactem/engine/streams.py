@@ -37,7 +37,7 @@ async def _exists(storer: Storer, subject: str) -> bool:
     raise BrokerError(f"the broker refuses {subject}: {error.get('description', error)}")
 
 
-async def _ask(storer: Storer, subject: str, value: dict[str, Any]) -> dict[str, Any]:
+async def _ask(storer: Storer, subject: str, value: dict[str, Any] | None) -> dict[str, Any]:
     answer = await storer.ask(subject, value)
     if "error" in answer:
         what = answer["error"].get("description", answer["error"])
@@ -60,12 +60,22 @@ async def outstanding(storer: Storer, chosen: list[Consumer]) -> dict[int, int]:
 
 
 async def _count(storer: Storer, consumer: Consumer) -> int:
-    info = await _ask(storer, f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}", {})
+    info = await consumer_info(storer, consumer.stream, consumer.name)
     return int(info["num_pending"]) + int(info["num_ack_pending"])
 
 
+async def consumer_info(storer: Storer, stream: str, consumer: str) -> dict[str, Any]:
+    return await _ask(storer, f"$JS.API.CONSUMER.INFO.{stream}.{consumer}", None)
+
+
+async def last_sequence(storer: Storer, stream: str) -> int:
+    """The sequence of the last message that was stored in a stream, whether it is still there or not."""
+    info = await _ask(storer, f"$JS.API.STREAM.INFO.{stream}", None)
+    return int(info["state"]["last_seq"])
+
+
 async def dead_letters(storer: Storer, plan: Plan) -> int:
-    info = await _ask(storer, f"$JS.API.STREAM.INFO.{plan.names.dead_stream}", {})
+    info = await _ask(storer, f"$JS.API.STREAM.INFO.{plan.names.dead_stream}", None)
     return int(info["state"]["messages"])
 
 

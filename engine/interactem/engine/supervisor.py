@@ -28,6 +28,7 @@ from interactem.engine.folders import EventLog, RunFolder
 from interactem.engine.launchers import Exit, Handle, Launch, Launcher
 from interactem.engine.plan import Plan, PlannedOperator, consumers
 from interactem.engine.progress import OperatorProgress, Rate, Tally
+from interactem.engine.watermarks import Watermarks
 from interactem.runtime import slot
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
@@ -115,6 +116,7 @@ class Supervisor:
                 if replica.key not in self._finished:
                     self._keep(self._tend(replica))
             self._keep(self._follow())
+            self._keep(Watermarks(self.plan, self._storer).run())
             self._keep(self._show())
             if self._around.broker is not None:
                 self._keep(self._tend_broker(self._around.broker))

@@ -40,6 +40,16 @@ def output_id(input_id: str, edge: int, index: int) -> str:
     return f"{input_id}/{edge}.{index}"
 
 
+def redriven_id(message_id: str, times: int) -> str:
+    """The id of a dead letter that is sent once more: `frames!1.17/2.0`.
+
+    Whoever has an effect must not take it, nor what is made from it, for something that it has seen or, below the low
+    watermark, cannot come any more.
+    """
+    source, position, tail = split(message_id)
+    return f"{source.partition('!')[0]}!{times}.{position}{tail}"
+
+
 def split(message_id: str) -> Root:
     """The parts of an id. Raises `ValueError` where it is not one."""
     head, slash, rest = message_id.partition("/")
