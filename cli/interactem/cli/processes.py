@@ -26,12 +26,25 @@ def run_module(
     if sys.platform == "linux":  # elsewhere a tether takes standard input, which the request needs
         command = [*tethered(command)]
     given = b"" if request is None else json.dumps(request).encode()
-    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, start_new_session=True, check=False)
+    code, printed = _communicate(command, given)
     try:
-        document = json.loads(done.stdout)
+        document = json.loads(printed)
     except ValueError:
-        raise FailedError(f"{folder}: the operator's process {_end(done.returncode)}") from None
-    return done.returncode, document
+        raise FailedError(f"{folder}: the operator's process {_end(code)}") from None
+    return code, document
+
+
+def _communicate(command: Sequence[str], given: bytes) -> tuple[int, bytes]:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            printed, _ = process.communicate(given)
+        except BaseException:  # whatever ends us, an interruption too, the operator goes first
+            process.kill()
+            process.wait()
+            raise
+        return process.returncode, printed
 
 
 def _end(code: int) -> str:
