@@ -35,9 +35,8 @@ def run_module(
 
 
 def _communicate(command: Sequence[str], given: bytes) -> tuple[int, bytes]:
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    ) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as process:
         try:
             printed, _ = process.communicate(given)
         except BaseException:  # whatever ends us, an interruption too, the operator goes first
