@@ -1,0 +1,42 @@
+"""Every test that asks for `flow` runs twice: in memory, and over a real NATS server."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("delivery_harness", Path(__file__).parent / "harness.py")
+harness = importlib.util.module_from_spec(_spec)
+sys.modules["delivery_harness"] = harness
+_spec.loader.exec_module(harness)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Any]:
+    server = harness.Server(tmp_path_factory.mktemp("server"), max_payload=harness.MEBIBYTE)
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.broker)])
+def flow(request, tmp_path) -> Iterator[Any]:
+    """Makes flows: `flow(nodes, edges)`. `memory=` and `nats=` are options of that backend alone."""
+    made: list[Any] = []
+
+    def make(nodes, edges, *, memory=None, nats=None, **options):
+        if request.param == "memory":
+            backend = lambda plan: harness.MemoryBackend(plan, **(memory or {}))  # noqa: E731
+        else:
+            server = request.getfixturevalue("server")
+            backend = lambda plan: harness.NatsBackend(plan, server, **(nats or {}))  # noqa: E731
+        made.append(harness.Flow(backend, tmp_path, nodes, edges, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -1,0 +1,561 @@
+"""Runs replicas in threads, on a broker in memory or a real one: what the tests of delivery stand on.
+
+A `Flow` is a small run. Its kernels are plain functions of the test; the pure rules of the engine say when an operator
+is told to finish. A crash abandons a replica as a killed process would: nothing more of it is stored or settled, and
+what it held is handed out again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgpack
+from nats.errors import Error as NatsError
+
+from interactem.engine import streams
+from interactem.engine.broker import EmbeddedBroker
+from interactem.engine.decisions import about_to_end, is_drained
+from interactem.engine.plan import Plan, PlannedOperator, consumers
+from interactem.runtime import BytesMessage, Context, MessageHeader, wire
+from interactem.runtime import slot as slots
+from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.operators import KERNEL, operator
+from interactem.runtime.replica import Replica
+from interactem.runtime.slot import Slot
+from interactem.runtime.subjects import Names
+from interactem.runtime.transports import Store
+from interactem.runtime.transports.memory import MemoryBroker
+from interactem.runtime.transports.nats import NatsTransport
+
+WAIT = 60.0
+MEBIBYTE = 2**20
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+def message(data: bytes = b"", **meta: Any) -> BytesMessage:
+    return BytesMessage(MessageHeader(meta=meta), data)
+
+
+def numbers(count: int) -> Callable[..., Any]:
+    """A source of the messages 0 to `count` - 1."""
+
+    @operator
+    def source(inputs, parameters):
+        for number in range(count):
+            yield message(str(number).encode())
+
+    return source
+
+
+class Collected:
+    """A sink that keeps what it was given: (data, id), in the order of arrival, and lets a test wait for more."""
+
+    def __init__(self) -> None:
+        self.messages: list[BytesMessage] = []
+        self.changed = threading.Condition()
+
+        @operator
+        def sink(inputs, parameters, context):
+            self.keep(inputs)
+
+        self.kernel = sink
+
+    def keep(self, received: BytesMessage) -> None:
+        with self.changed:
+            received.data = bytes(received.data)
+            self.messages.append(received)
+            self.changed.notify_all()
+
+    def wait(self, count: int) -> None:
+        with self.changed:
+            if not self.changed.wait_for(lambda: len(self.messages) >= count, WAIT):
+                raise TimeoutError(f"{len(self.messages)} of {count} messages came")
+
+    @property
+    def data(self) -> list[bytes]:
+        return [m.data for m in self.messages]
+
+    @property
+    def ids(self) -> list[str | None]:
+        return [m.id for m in self.messages]
+
+    @property
+    def ints(self) -> list[int]:
+        return [int(m.data) for m in self.messages]
+
+
+@dataclass
+class Node:
+    """An operator of a flow. `outputs` are its ports; its inputs come from the edges."""
+
+    kernel: Callable[..., Any]
+    outputs: tuple[str, ...] = ("out",)
+    replicas: int = 1
+    parameters: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def source(kernel: Callable[..., Any], *outputs: str, **options: Any) -> Node:
+    return node(kernel, *outputs, **options)
+
+
+def node(
+    kernel: Callable[..., Any],
+    *outputs: str,
+    replicas: int = 1,
+    parameters: dict[str, Any] | None = None,
+    **options: Any,
+) -> Node:
+    return Node(kernel, outputs or ("out",), replicas, parameters or {}, options)
+
+
+def sink(kernel: Callable[..., Any] | Collected, *, replicas: int = 1, **options: Any) -> Node:
+    return Node(kernel.kernel if isinstance(kernel, Collected) else kernel, (), replicas, {}, options)
+
+
+def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any) -> Plan:
+    """The plan of a flow; an edge is `a.out > b.in`, or `a > b` for these ports."""
+    index = {name: number for number, name in enumerate(nodes)}
+    parsed = [tuple(_port(part, default) for part, default in zip(e.split(">"), ("out", "in"), strict=True)) for e in edges]
+    stream = {key: n for n, key in enumerate((name, port) for name, nd in nodes.items() for port in nd.outputs)}
+    parts = {name: nd.replicas if not nd.outputs else 1 for name, nd in nodes.items()}
+    operators = []
+    for name, nd in nodes.items():
+        inputs = tuple(
+            Input(number, target[1], stream[begin], parts[name])
+            for number, (begin, target) in enumerate(parsed)
+            if target[0] == name
+        )
+        outputs = []
+        for port in nd.outputs:
+            out = [(number, target[0]) for number, (begin, target) in enumerate(parsed) if begin == (name, port)]
+            readers = tuple(sorted({index[reader] for _, reader in out}))
+            most = max((parts[reader] for _, reader in out), default=1)
+            outputs.append(Output(port, stream[name, port], most, tuple(number for number, _ in out), readers))
+        assignment = Assignment(
+            run, index[name], name, nd.replicas, inputs, tuple(outputs), **{"ack_wait": 2.0, **options, **nd.options}
+        )
+        operators.append(PlannedOperator(name, name, "", assignment, nd.parameters))
+    return Plan(run, "test", "process", tuple(operators), {})
+
+
+def _port(text: str, default: str) -> tuple[str, str]:
+    name, _, port = text.strip().partition(".")
+    return name, port or default
+
+
+class MemoryBackend:
+    """The flow's streams in this process."""
+
+    def __init__(self, plan: Plan, *, stream_batches: int = 10_000) -> None:
+        self.plan = plan
+        self.broker = MemoryBroker([o.assignment for o in plan.operators], stream_batches=stream_batches)
+
+    def connect(self, operator: PlannedOperator, replica: int, slot: Slot) -> Any:
+        return self.broker.connect(operator.assignment, replica)
+
+    def abandon(self, transport: Any, slot: Path) -> None:
+        self.broker.abandon(transport)
+
+    def tell(self, subject: str, payload: bytes) -> None:
+        self.broker.tell(subject, payload)
+
+    def store(self, item: Store) -> None:
+        with self.broker.changed:
+            self.broker.store(item)
+
+    def records(self) -> dict[str, bytes]:
+        with self.broker.changed:
+            return dict(self.broker.records)
+
+    def outstanding(self) -> dict[int, int]:
+        edges = [entry.edge for o in self.plan.operators for entry in o.assignment.inputs]
+        return {edge: self.broker.outstanding(edge) for edge in edges}
+
+    def dead(self) -> list[bytes]:
+        with self.broker.changed:
+            return list(self.broker.dead.values())
+
+    def blobs(self) -> int:
+        with self.broker.changed:
+            return len(self.broker.blobs)
+
+    def reports(self) -> list[dict[str, Any]]:
+        with self.broker.changed:
+            return [msgpack.unpackb(payload) for _, payload in self.broker.reports]
+
+    def close(self) -> None:
+        pass
+
+
+class Server:
+    """A real NATS server, with a thread of its own that starts it and talks to it."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
+        self._thread.start()
+        settings = {"durability": "process", "store_bytes": 4096 * MEBIBYTE} | options
+        self.broker: EmbeddedBroker = self.call(EmbeddedBroker.start(folder / "broker", folder / "secrets", **settings))
+        self.address = Address(self.broker.url, self.broker.credentials)
+        self.storer: Storer
+        self.call(self._connect())
+
+    async def _connect(self) -> None:
+        self.client = await connect(self.address, "harness", reconnected=lambda: self.storer.resend())
+        self.storer = Storer(self.client)
+        await self.storer.open()
+
+    def call(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT)
+
+    def kill_and_restart(self) -> None:
+        self.call(self._kill_and_restart())
+
+    async def _kill_and_restart(self) -> None:
+        await self.broker.stop(seconds=0)  # SIGTERM at once followed by SIGKILL
+        await self.broker.restart()
+
+    def kill(self) -> None:
+        import os
+        import signal
+
+        os.kill(self.broker.pid, signal.SIGKILL)
+        self.call(self.broker.wait())
+
+    def close(self) -> None:
+        self.call(self.client.close())
+        self.call(self.broker.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT)
+        self._loop.close()
+
+
+class NatsBackend:
+    """The flow's streams on a real server."""
+
+    def __init__(self, plan: Plan, server: Server, *, store_bytes: int = 1024 * MEBIBYTE) -> None:
+        self.plan = plan
+        self._server = server
+        self._storer = server.storer
+        self._call = server.call
+        self._call(streams.create(self._storer, plan, store_bytes))
+        self._reports: list[dict[str, Any]] = []
+        self._call(self._listen())
+
+    async def _listen(self) -> None:
+        async def on_report(report: Any) -> None:
+            self._reports.append(msgpack.unpackb(report.data))
+
+        await self._server.client.subscribe(self.plan.names.report("*", "*"), cb=on_report)
+
+    def connect(self, operator: PlannedOperator, replica: int, slot: Slot) -> Any:
+        transport = NatsTransport(self._server.address, self.plan.run, operator.index, replica, slot)
+        transport.start()
+        return transport
+
+    def abandon(self, transport: Any, slot: Path) -> None:
+        transport.close()
+        _, held = slots.read(slot)
+        for reply in held:
+            self._call(self._server.client.publish(reply, b"-NAK"))
+        self._call(self._server.client.flush())
+
+    def tell(self, subject: str, payload: bytes) -> None:
+        self._call(self._storer.store(Store(subject, payload)))
+
+    def store(self, item: Store) -> None:
+        self._call(self._storer.store(item))
+
+    def records(self) -> dict[str, bytes]:
+        names = self.plan.names
+        wanted = [names.control("*", ">"), names.record("*", "*", "*")]
+        found: dict[str, bytes] = self._call(self._storer.last(names.record_stream, wanted))
+        return found
+
+    def outstanding(self) -> dict[int, int]:
+        found: dict[int, int] = self._call(streams.outstanding(self._storer, consumers(self.plan)))
+        return found
+
+    def dead(self) -> list[bytes]:
+        names = self.plan.names
+        return list(self._call(self._storer.last(names.dead_stream, [names.dead("*", "*")])).values())
+
+    def blobs(self) -> int:
+        names = self.plan.names
+        return len(self._call(self._storer.last(names.blob_stream, [names.blob("*", "*")])))
+
+    def reports(self) -> list[dict[str, Any]]:
+        return list(self._reports)
+
+    def close(self) -> None:
+        self._call(streams.remove(self._storer, self.plan))
+
+
+@dataclass
+class Running:
+    """A replica's incarnation."""
+
+    operator: PlannedOperator
+    index: int
+    replica: Replica
+    transport: Any
+    slot: Path
+    thread: threading.Thread
+    error: BaseException | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.thread.is_alive()
+
+    def join(self) -> None:
+        self.thread.join(WAIT)
+        if self.thread.is_alive():
+            raise TimeoutError(f"{self.operator.key}.{self.index} does not end")
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A dead letter: its message, and what is known about it."""
+
+    message: BytesMessage
+    about: dict[str, Any]
+
+    @property
+    def attempts(self) -> int:
+        return int(self.about["failure"]["attempts"])
+
+    @property
+    def error(self) -> str:
+        return str(self.about["failure"]["error"])
+
+
+class Flow:
+    """A run of `nodes` along `edges`. Use `run()` for all of it, or start, crash and finish replicas one by one."""
+
+    def __init__(
+        self,
+        backend: Callable[[Plan], Any],
+        folder: Path,
+        nodes: dict[str, Node],
+        edges: list[str],
+        **options: Any,
+    ) -> None:
+        self.nodes = nodes
+        self.plan = make_plan(secrets.token_hex(5), nodes, edges, **options)
+        self.names = self.plan.names
+        self.backend = backend(self.plan)
+        self.running: list[Running] = []
+        self.clock: Callable[[], float] = time.time
+        self._folder = folder
+        self._numbers = itertools.count()
+        for operator in self.plan.operators:
+            assigned = json.dumps(operator.assignment.to_value()).encode()
+            self.backend.tell(self.names.control(operator.index, "assignment"), assigned)
+            self.set(operator.key, **operator.parameters)
+
+    def set(self, name: str, **parameters: Any) -> None:
+        self.backend.tell(self.names.control(self.operator(name).index, "parameters"), json.dumps(parameters).encode())
+
+    def operator(self, name: str) -> PlannedOperator:
+        return self.plan.operator(name)
+
+    def start(self, name: str, index: int = 0, *, prepare: Callable[[Any], None] | None = None, **options: Any) -> Running:
+        """Start a replica; `prepare` gets its transport before anything else does."""
+        operator = self.operator(name)
+        path = self._folder / f"slot-{self.plan.run}-{name}-{index}-{next(self._numbers)}"
+        slot = Slot(path)
+        transport = self.backend.connect(operator, index, slot)
+        if prepare is not None:
+            prepare(transport)
+        context = Context(name, index, operator.replicas, self.plan.run, self._folder)
+        kernel = getattr(self.nodes[name].kernel, KERNEL)
+        replica = Replica(
+            operator.assignment, kernel, transport, context, parameters={}, slot=slot, clock=self.clock, **options
+        )
+        running = Running(operator, index, replica, transport, path, threading.Thread(), None)
+        running.thread = threading.Thread(target=self._live, args=(running,), name=f"{name}.{index}", daemon=True)
+        self.running.append(running)
+        running.thread.start()
+        return running
+
+    def _live(self, running: Running) -> None:
+        try:
+            running.replica.run()
+        except BaseException as error:
+            running.error = error
+
+    def start_all(self, *, but: tuple[str, ...] = ()) -> None:
+        for operator in self.plan.operators:
+            for index in range(operator.replicas):
+                if operator.key not in but:
+                    self.start(operator.key, index)
+
+    def run(self) -> Flow:
+        """Start every replica and follow the stream to its end."""
+        self.start_all()
+        self.finish()
+        return self
+
+    def finish(self) -> None:
+        """Tell operators to finish as the supervisor does, until every replica is done."""
+        told: set[int] = set()
+        until = time.monotonic() + WAIT
+        everyone = {(o.index, r) for o in self.plan.operators for r in range(o.replicas)}
+        while (finished := self.finished()) != everyone:
+            for running in self.running:
+                if running.error is not None:
+                    raise running.error
+            outstanding = self.backend.outstanding()
+            for operator in about_to_end(self.plan, finished, told):
+                if is_drained(outstanding, operator):
+                    self.tell_to_finish(operator.key)
+                    told.add(operator.index)
+            if time.monotonic() > until:
+                raise TimeoutError(f"only {finished} of {everyone} are done; outstanding: {outstanding}")
+            time.sleep(0.005)
+        for running in self.running:
+            running.join()
+        self.close_transports()
+
+    def tell_to_finish(self, name: str) -> None:
+        self.backend.tell(self.names.control(self.operator(name).index, "finish"), b"{}")
+
+    def finished(self) -> set[tuple[int, int]]:
+        parts = [subject.split(".") for subject in self.backend.records() if subject.endswith(".finished")]
+        return {(int(p[3]), int(p[4])) for p in parts}
+
+    def crash(self, running: Running) -> None:
+        """After the replica's thread has ended by itself (a `Crash`), hand back what it held."""
+        running.join()
+        self.abandon(running)
+
+    def abandon(self, running: Running) -> None:
+        self.backend.abandon(running.transport, running.slot)
+        running.replica.stop()
+        running.join()
+        self.running.remove(running)
+
+    def record_crash(self, running: Running, error: str = "the kernel ended its process") -> slots.Call | None:
+        """What the supervisor writes down after a death within a call."""
+        call, _ = slots.read(running.slot)
+        if call is not None:
+            value = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
+            kind = f"crash.{call.edge}-{call.message_id.replace('.', '-').replace('/', '-')}"
+            self.backend.tell(self.names.control(running.operator.index, kind), json.dumps(value).encode())
+        return call
+
+    def feed(self, name: str, messages: list[BytesMessage], *, port: str = "out", ids: list[str] | None = None) -> None:
+        """Store one batch as if the operator `name` had sent it."""
+        ids = [m.id or f"{name}.{n}" for n, m in enumerate(messages)] if ids is None else ids
+        payload = wire.encode([wire.pack(m, i) for m, i in zip(messages, ids, strict=True)])
+        self.feed_raw(name, payload, port=port)
+
+    def feed_raw(self, name: str, payload: bytes, *, port: str = "out") -> None:
+        output = next(o for o in self.operator(name).assignment.outputs if o.port == port)
+        self.backend.store(Store(Names(self.plan.run).messages(output.stream, 0), payload, None, wire=True))
+
+    def finished_without(self, name: str) -> None:
+        """Say that the operator is done though no replica of it ever ran."""
+        for index in range(self.operator(name).replicas):
+            subject = self.names.record(self.operator(name).index, index, "finished")
+            self.backend.tell(subject, json.dumps({"drained": False, "counts": {}}).encode())
+
+    def counts(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for subject, payload in self.backend.records().items():
+            if subject.startswith(self.names.record(self.operator(name).index, "", "")[:-2]) and subject.endswith("finished"):
+                for key, value in json.loads(payload)["counts"].items():
+                    found[key] = found.get(key, 0) + value
+        return found
+
+    def dead(self) -> list[Dead]:
+        return [Dead(m, about) for m, about in self._dead()]
+
+    def _dead(self) -> list[tuple[BytesMessage, dict[str, Any]]]:
+        decoded = [wire.decode(payload) for payload in self.backend.dead()]
+        return sorted(((messages[0], about) for messages, about in decoded), key=lambda pair: pair[0].id or "")
+
+    def close_transports(self) -> None:
+        for running in self.running:
+            running.transport.close()
+        self.running.clear()
+
+    def close(self) -> None:
+        for running in list(self.running):
+            running.replica.stop()
+        for running in self.running:
+            try:
+                running.transport.close()
+            except (NatsError, OSError, TimeoutError):
+                continue
+        for running in self.running:
+            running.thread.join(5)
+        self.backend.close()
+
+
+def crash_at(step: int, *, before: bool) -> tuple[Callable[[Any], None], threading.Event]:
+    """Make a transport crash at its `step`-th storing or settling, `before` it or just after. The event says it did."""
+    count = itertools.count()
+    crashed = threading.Event()
+
+    def prepare(transport: Any) -> None:
+        is_async = isinstance(transport, NatsTransport)
+        for name in ("_store", "_settle"):
+            original = getattr(transport, name)
+
+            def stepping(original: Any, *arguments: Any) -> Any:
+                if crashed.is_set():
+                    raise ConnectionAbortedError("crashed")
+                now = next(count) == step
+                if now and before:
+                    crashed.set()
+                    raise ConnectionAbortedError("crashed")
+                result = original(*arguments)
+                if now:
+                    crashed.set()
+                    raise ConnectionAbortedError("crashed")
+                return result
+
+            async def stepping_async(original: Any, *arguments: Any) -> Any:
+                if crashed.is_set():
+                    raise ConnectionAbortedError("crashed")
+                now = next(count) == step
+                if now and before:
+                    crashed.set()
+                    raise ConnectionAbortedError("crashed")
+                result = await original(*arguments)
+                if now:
+                    await transport._client.flush()
+                    crashed.set()
+                    raise ConnectionAbortedError("crashed")
+                return result
+
+            step_function = stepping_async if is_async else stepping
+            setattr(transport, name, lambda *a, f=step_function, o=original: f(o, *a))
+
+    return prepare, crashed
+
+
+def future_of(value: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future
+
+
+def without(assignment: Assignment, **changes: Any) -> Assignment:
+    return replace(assignment, **changes)
