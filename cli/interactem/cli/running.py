@@ -126,6 +126,7 @@ class Screen:
         self.interrupted = False
         self._quiet = quiet
         self._console = console(stderr=quiet)
+        self._told: set[str] = set()
         self._live: Any = None
         self._printed = time.monotonic()
 
@@ -135,7 +136,9 @@ class Screen:
         return _Status(self._console)
 
     def _say_preparing(self, operator: str, text: str) -> None:
-        say(f"{operator}: {text}", stderr=True)
+        if operator not in self._told:  # once each: the rest is for those who watch
+            self._told.add(operator)
+            say(f"{operator}: {text}", stderr=True)
 
     def begin(self, prepared: PreparedRun) -> None:
         if not self._quiet:

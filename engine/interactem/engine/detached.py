@@ -35,6 +35,7 @@ def detach(prepared: PreparedRun) -> RunRecord:
     while time.monotonic() < until:
         record = next((record for record in RunIndex().runs() if record.run == prepared.run), None)
         if record is not None and record.supervisor.pid == process.pid:
+            process.returncode = 0  # it is on its own now: nobody here waits for it
             return record
         if process.poll() is not None:
             break

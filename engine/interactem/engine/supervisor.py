@@ -467,6 +467,7 @@ class _Log:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        path.touch()
 
     def __call__(self, line: bytes) -> None:
         with self._path.open("ab") as file:
