@@ -1,16 +1,17 @@
 """Which messages have had their effect: a set of ids that stays small.
 
-Ids that differ only in their position are kept as intervals, so that a stream worked through is one interval,
+Ids that differ only in their largest number are kept as intervals, so that a stream worked through is one interval,
 whatever its length. Below a source's low watermark, where nothing can come any more, everything counts as applied
 and takes no room at all.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from typing import Any
 
-from interactem.runtime.ids import split
+from interactem.runtime.ids import Run, file, origin
 
 
 class Intervals:
@@ -26,85 +27,123 @@ class Intervals:
         index = bisect_right(self.starts, value) - 1
         return index >= 0 and value < self.stops[index]
 
-    def add(self, value: int) -> None:
-        index = bisect_right(self.starts, value) - 1
-        if index >= 0 and value < self.stops[index]:
-            return
-        touches_left = index >= 0 and self.stops[index] == value
-        touches_right = index + 1 < len(self.starts) and self.starts[index + 1] == value + 1
-        if touches_left and touches_right:
-            self.stops[index] = self.stops.pop(index + 1)
-            del self.starts[index + 1]
-        elif touches_left:
-            self.stops[index] = value + 1
-        elif touches_right:
-            self.starts[index + 1] = value
-        else:
-            self.starts.insert(index + 1, value)
-            self.stops.insert(index + 1, value + 1)
+    def touches(self, start: int, stop: int) -> bool:
+        """Whether any integer from `start` up to `stop` is in the set."""
+        index = bisect_left(self.starts, stop) - 1
+        return index >= 0 and start < self.stops[index]
 
-    def fill_below(self, watermark: int) -> None:
-        """Add every integer from 0 up to `watermark`: one interval takes the place of all that lie there."""
-        if watermark <= 0:
+    def add(self, start: int, stop: int) -> None:
+        """Add every integer from `start` up to `stop`."""
+        starts, stops = self.starts, self.stops
+        if stops and stops[-1] == start:
+            stops[-1] = stop  # a stream that comes in its order
             return
-        index = bisect_right(self.starts, watermark)
-        stop = max(watermark, self.stops[index - 1]) if index else watermark
-        self.starts[:index] = [0]
-        self.stops[:index] = [stop]
+        first = bisect_left(stops, start)  # the first interval that is not wholly before, nor only short of touching
+        last = bisect_right(starts, stop)
+        if first < last:
+            start, stop = min(start, starts[first]), max(stop, stops[last - 1])
+        starts[first:last] = [start]
+        stops[first:last] = [stop]
 
     def __len__(self) -> int:
         return len(self.starts)
 
 
 class AppliedIds:
-    """The ids that have had their effect, by the edge that they came in on."""
+    """The ids that have had their effect, by the edge that they came in on.
 
-    __slots__ = ("_sets", "_watermarks")
+    `partitions` says how many there are of an edge. Of as many consecutive numbers only one comes to this replica (see
+    `ids.partition`), so numbers are counted in groups of that size.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_partitions", "_sets", "_watermarks")
+
+    def __init__(self, partitions: Mapping[int, int] | None = None) -> None:
+        self._partitions = dict(partitions or {})
         self._sets: dict[tuple[int, str, str], Intervals] = {}
         self._watermarks: dict[str, int] = {}
 
     def seen(self, edge: int, message_id: str) -> bool:
-        source, position, tail = split(message_id)
-        if position < self._watermarks.get(source, 0):
+        if self._watermarks and self._is_below_watermark(message_id):
             return True
-        intervals = self._sets.get((edge, source, tail))
-        return intervals is not None and position in intervals
+        prefix, number, suffix = file(message_id)
+        intervals = self._sets.get((edge, prefix, suffix))
+        return intervals is not None and number // self._partitions.get(edge, 1) in intervals
 
     def add(self, edge: int, message_id: str) -> None:
-        source, position, tail = split(message_id)
-        key = (edge, source, tail)
+        prefix, number, suffix = file(message_id)
+        group = number // self._partitions.get(edge, 1)
+        self._set(edge, prefix, suffix).add(group, group + 1)
+
+    def is_new(self, edge: int, run: Run) -> bool:
+        """Whether nothing of a run has been seen. False where the answer takes a look at each id."""
+        if self._watermarks or self._partitions.get(edge, 1) > 1:
+            return False
+        (prefix, number, suffix), length = run
+        intervals = self._sets.get((edge, prefix, suffix))
+        return intervals is None or not intervals.touches(number, number + length)
+
+    def add_run(self, edge: int, run: Run, first: int, stop: int) -> None:
+        """Add the ids of `run` from the one at index `first` up to `stop`; the edge must have one partition."""
+        prefix, number, suffix = run.first
+        if first < stop:
+            self._set(edge, prefix, suffix).add(number + first, number + stop)
+
+    def _set(self, edge: int, prefix: str, suffix: str) -> Intervals:
+        key = (edge, prefix, suffix)
         intervals = self._sets.get(key)
         if intervals is None:
             intervals = self._sets[key] = Intervals()
-            intervals.fill_below(self._watermarks.get(source, 0))
-        intervals.add(position)
+            source, position = _source_of(prefix, suffix)
+            watermark = self._watermarks.get(source, 0) // self._partitions.get(edge, 1) if position is None else 0
+            if watermark:
+                intervals.add(0, watermark)
+        return intervals
+
+    def _is_below_watermark(self, message_id: str) -> bool:
+        source, position = origin(message_id)
+        return 0 <= position < self._watermarks.get(source, 0)
 
     def forget(self, source: str, watermark: int) -> None:
         """Nothing of `source` below `watermark` can come again: keep only the watermark for it."""
         if watermark <= self._watermarks.get(source, 0):
             return
         self._watermarks[source] = watermark
-        for key in [key for key in self._sets if key[1] == source]:
-            intervals = self._sets[key]
-            intervals.fill_below(watermark)
-            if len(intervals) == 1 and intervals.stops[0] <= watermark:
+        for key in list(self._sets):
+            edge, prefix, suffix = key
+            name, position = _source_of(prefix, suffix)
+            if name == source and self._is_forgotten(edge, self._sets[key], position, watermark):
                 del self._sets[key]
+
+    def _is_forgotten(self, edge: int, intervals: Intervals, position: int | None, watermark: int) -> bool:
+        if position is not None:
+            return position < watermark
+        below = watermark // self._partitions.get(edge, 1)
+        if below:
+            intervals.add(0, below)
+        return len(intervals) == 1 and intervals.stops[0] <= below
 
     def __len__(self) -> int:
         """How many intervals are kept: what memory and checkpoints grow with."""
         return sum(map(len, self._sets.values()))
 
     def to_value(self) -> list[Any]:
-        sets = [[edge, source, tail, s.starts, s.stops] for (edge, source, tail), s in self._sets.items()]
+        sets = [[edge, prefix, suffix, s.starts, s.stops] for (edge, prefix, suffix), s in self._sets.items()]
         return [self._watermarks, sets]
 
     @classmethod
-    def from_value(cls, value: list[Any]) -> AppliedIds:
-        applied = cls()
+    def from_value(cls, value: list[Any], partitions: Mapping[int, int] | None = None) -> AppliedIds:
+        applied = cls(partitions)
         watermarks, sets = value
         applied._watermarks.update(watermarks)
-        for edge, source, tail, starts, stops in sets:
-            applied._sets[edge, source, tail] = Intervals(list(starts), list(stops))
+        for edge, prefix, suffix, starts, stops in sets:
+            applied._sets[edge, prefix, suffix] = Intervals(list(starts), list(stops))
         return applied
+
+
+def _source_of(prefix: str, suffix: str) -> tuple[str, int | None]:
+    """The source of the ids filed there, and their position; None where that is the number that counts up."""
+    head, slash, _ = prefix.partition("/")
+    if slash or not head.endswith("."):
+        return origin(head)
+    return head[:-1], None

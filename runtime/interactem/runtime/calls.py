@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from interactem.runtime.context import Context
@@ -22,6 +22,9 @@ class Caller:
         self.timeout = timeout
         self._runner: asyncio.Runner | None = None
         self._plain = not (kernel.generator or kernel.coroutine)
+        # a coroutine is cancelled by its event loop; what blocks the loop is ended a little later
+        self.hard_limit = (timeout * 1.1 + 1 if kernel.coroutine else timeout) if timeout else 0.0
+        self.invoke = self._invocation()
 
     def call(self, message: BytesMessage | None, parameters: dict[str, Any]) -> list[BytesMessage] | Iterator[Any]:
         """What the kernel makes of `message`: a list, or, for a generator, an iterator of what it yields.
@@ -29,16 +32,34 @@ class Caller:
         Raises whatever the kernel raises, `ReturnTypeError` for what is not a message, `PortError` for a port that
         the operator does not have, and `TimeoutError` where a coroutine outlasts the time limit.
         """
-        kernel = self.kernel
-        arguments = kernel.arguments(message, parameters, self.context)
-        if self._plain:
-            return self.checked(kernel.function(*arguments))
-        if not kernel.generator:
-            return self.checked(self._run(kernel.function(*arguments)))
-        if kernel.coroutine:
-            return self._drain(kernel.function(*arguments))
-        iterator: Iterator[Any] = kernel.function(*arguments)
+        result = self.invoke(message, parameters)
+        if not self.kernel.generator:
+            return self.checked(result)
+        iterator: Iterator[Any] = result
         return iterator
+
+    def _invocation(self) -> Callable[[BytesMessage | None, dict[str, Any]], Any]:
+        """The shortest way to call the kernel. What it returns is one message, None, or something for `messages`."""
+        function, context = self.kernel.function, self.context
+        if not self._plain:
+            return self._invoke
+        if self.kernel.takes == ("inputs", "parameters"):
+            return function
+        if self.kernel.takes == ("inputs", "parameters", "context"):
+            return lambda message, parameters: function(message, parameters, context)
+        return lambda message, parameters: function(*self.kernel.arguments(message, parameters, context))
+
+    def _invoke(self, message: BytesMessage | None, parameters: dict[str, Any]) -> Any:
+        result = self.kernel.function(*self.kernel.arguments(message, parameters, self.context))
+        if not self.kernel.generator:
+            return self._run(result)
+        return self._drain(result) if self.kernel.coroutine else result
+
+    def messages(self, result: Any) -> Iterable[BytesMessage]:
+        """The messages in what `invoke` returned, as the kernel makes them. Raises as `call` does."""
+        if not self.kernel.generator:
+            return self.checked(result)
+        return (message for part in result for message in self.checked(part))
 
     def checked(self, result: Any) -> list[BytesMessage]:
         """The messages of what a kernel returned or yielded once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,8 @@ class Checkpoint:
 
     `outbox` holds what was sent because of them, as (subject, payload, id): it is stored again after a crash, as the
     state that made it is not made again. `finishes` counts the ends of the stream; `finished` says that the last of
-    them is in `state` and `outbox`.
+    them is in `state` and `outbox`, `drained` that it was the run's end and not the source's own. `resumes` says that
+    the source asked where to start.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class Checkpoint:
     outbox: list[tuple[str, bytes, str]] = field(default_factory=list)
     finishes: int = 0
     finished: bool = False
+    drained: bool = False
     resumes: bool = False
 
 
@@ -62,25 +65,28 @@ def encode(checkpoint: Checkpoint, state: bytes) -> bytes:
             checkpoint.outbox,
             checkpoint.finishes,
             checkpoint.finished,
+            checkpoint.drained,
             checkpoint.resumes,
         ]
     )
     return packed
 
 
-def decode(packed: bytes) -> Checkpoint:
+def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkpoint:
+    """`partitions` are those of the edges that the replica reads."""
     version, *rest = msgpack.unpackb(packed, strict_map_key=False)
     if version != VERSION:
         raise WireError(f"a checkpoint of version {version!r}; this runtime reads {VERSION}")
-    state, applied, position, epoch, outbox, finishes, finished, resumes = rest
+    state, applied, position, epoch, outbox, finishes, finished, drained, resumes = rest
     return Checkpoint(
         decode_state(state),
-        AppliedIds.from_value(applied),
+        AppliedIds.from_value(applied, partitions),
         position,
         epoch,
         [(subject, payload, name) for subject, payload, name in outbox],
         finishes,
         finished,
+        drained,
         resumes,
     )
 

@@ -15,6 +15,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 
 from interactem.runtime import wire
 from interactem.runtime.errors import SettingsError, TransportError
@@ -122,7 +123,7 @@ class Storer:
         wait = _REFUSED_FIRST
         until = loop.time() + PATIENCE
         while True:
-            answer = await self._ask(item.subject, item.payload, headers, STORE_TIMEOUT)
+            answer = await self._ask(item.subject, item.payload, headers)
             refusal = _refusal(answer)
             if refusal is None:
                 return _sequence(answer)
@@ -135,17 +136,22 @@ class Storer:
                 await asyncio.sleep(wait)
                 wait = min(_REFUSED_MOST, wait * 2)
 
-    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str], timeout: float) -> Msg | None:
+    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str]) -> Msg | None:
         reply = f"{self._inbox}.{next(self._numbers)}"
         answer: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
         self._answers[reply] = answer
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers or None)
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(STORE_TIMEOUT):
                 return await answer
-        except (TimeoutError, NatsError, OSError):
+        except MaxPayloadError:
+            bound = self._client.max_payload
+            raise TransportError(f"{len(payload)} bytes for {subject} are over the broker's limit of {bound}") from None
+        except (TimeoutError, NatsError, OSError) as error:
             if self._client.is_closed:
                 raise TransportError("the connection to the broker is closed") from None
+            if not isinstance(error, TimeoutError):
+                await asyncio.sleep(0.05)  # it fails at once for as long as the broker is away
             return None
         finally:
             del self._answers[reply]
@@ -156,7 +162,7 @@ class Storer:
         until = loop.time() + patience
         payload = b"" if value is None else json.dumps(value).encode()
         while True:
-            answer = await self._ask(subject, payload, {}, STORE_TIMEOUT)
+            answer = await self._ask(subject, payload, {})
             if answer is not None and not _is_status(answer):
                 result: dict[str, Any] = json.loads(answer.data)
                 return result
@@ -165,10 +171,11 @@ class Storer:
             await asyncio.sleep(0.05)
 
     async def acknowledge(self, reply: str) -> None:
-        """Acknowledge a delivery and wait until the broker has taken note of it."""
-        for _ in range(3):
-            if await self._ask(reply, b"+ACK", {}, STORE_TIMEOUT) is not None:
-                return
+        """Acknowledge a delivery and wait until the broker has taken note of it. Raises `TransportError`."""
+        until = asyncio.get_running_loop().time() + PATIENCE
+        while await self._ask(reply, b"+ACK", {}) is None:
+            if asyncio.get_running_loop().time() > until:
+                raise TransportError("the broker does not take acknowledgements")
 
     async def last(self, stream: str, subjects: list[str]) -> dict[str, bytes]:
         """The last payload under each of `subjects`, which may have wildcards."""
@@ -203,7 +210,7 @@ class Storer:
     async def last_one(self, stream: str, subject: str) -> bytes:
         """The last payload under `subject`. Raises `KeyError` where there is none."""
         while True:
-            answer = await self._ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", {}, STORE_TIMEOUT)
+            answer = await self._ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", {})
             if answer is not None and not _is_status(answer):
                 return answer.data
             if answer is not None and answer.headers and answer.headers.get("Status") == "404":

@@ -9,7 +9,8 @@ from interactem.runtime.loading import user_traceback
 
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 30.0
-_LONGEST = 16_384
+ERROR_BYTES = 3_072
+TRACEBACK_BYTES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,12 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, attempts: int) -> Self:
-        text = str(error)
+        try:
+            text = str(error)
+        except Exception as second:  # an author's __str__ may itself be wrong
+            text = f"its text cannot be read: {type(second).__name__}"
         summary = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        return cls(attempts, summary[:_LONGEST], user_traceback(error)[-_LONGEST:])
+        return cls(attempts, _plain(summary)[:ERROR_BYTES].decode(errors="ignore"), _traceback(error))
 
     @classmethod
     def from_value(cls, value: dict[str, Any]) -> Self:
@@ -32,6 +36,15 @@ class Failure:
 
     def to_value(self) -> dict[str, Any]:
         return {"attempts": self.attempts, "error": self.error, "traceback": self.traceback}
+
+
+def _traceback(error: BaseException) -> str:
+    return _plain(user_traceback(error))[-TRACEBACK_BYTES:].decode(errors="ignore")
+
+
+def _plain(text: str) -> bytes:
+    """Text as it can be stored: an error may quote what is not valid Unicode."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def is_last(attempts: int, max_attempts: int) -> bool:

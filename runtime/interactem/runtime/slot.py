@@ -1,20 +1,23 @@
 """The crash slot: a small mapped file from which the supervisor learns what a dead replica was doing.
 
-It survives the process in any death. The first part names the message that the kernel was given; the second lists
-the reply subjects of the deliveries that the replica held, for the supervisor to hand back at once.
+It survives the process in any death. Its first part names the messages of the batch that the kernel works on, and
+which of them it was given; its second lists the reply subjects of the deliveries that the replica held, for the
+supervisor to hand back at once.
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_CALL = struct.Struct("<HHI")  # length of the id, attempt, edge
-_ID_AT = 16
-_HELD_AT = 1024
+_HEAD = struct.Struct("<IIII")  # number of the message in the batch, from 1; edge; attempt; bytes of the ids
+_IDS_AT = 64
+_IDS_ROOM = 2**18
+_HELD_AT = _IDS_AT + _IDS_ROOM
 _ENTRY = 192
 _ENTRIES = 320
 SIZE = _HELD_AT + _ENTRY * _ENTRIES
@@ -30,32 +33,37 @@ class Call:
 
 
 class Slot:
-    """One replica's slot. Without a path it is memory of this process alone."""
+    """One replica's slot. Without a path it is memory of this process alone.
 
-    __slots__ = ("_free", "_map", "_places")
+    `current[0]` is the number, from 1, of the message that the kernel is given next, among those that `begin` named;
+    0 is none. Setting it is all that a call costs.
+    """
+
+    __slots__ = ("_free", "_map", "_places", "_view", "current")
 
     def __init__(self, path: Path | None = None) -> None:
         if path is None:
             self._map = mmap.mmap(-1, SIZE)
         else:
             with path.open("a+b") as file:
+                file.truncate(0)
                 file.truncate(SIZE)
                 self._map = mmap.mmap(file.fileno(), SIZE)
-            self._map[:] = bytes(SIZE)
+        self._view = memoryview(self._map)
+        self.current = self._view[:4].cast("I")
         self._free = list(range(_ENTRIES))
         self._places: dict[str, int] = {}
 
-    def enter(self, edge: int, message_id: str, attempt: int) -> None:
-        """The kernel is about to be given this message."""
-        encoded = message_id.encode()[: _HELD_AT - _ID_AT]
-        view = self._map
-        view[0:2] = b"\0\0"
-        view[_ID_AT : _ID_AT + len(encoded)] = encoded
-        _CALL.pack_into(view, 0, len(encoded), min(attempt, 65_535), edge)
+    def begin(self, edge: int, message_ids: Sequence[str], attempt: int) -> None:
+        """The kernel is about to be given these messages, one after the other."""
+        self.current[0] = 0
+        names = "\n".join(message_ids).encode("utf-8", "replace")[:_IDS_ROOM]
+        self._map[_IDS_AT : _IDS_AT + len(names)] = names
+        _HEAD.pack_into(self._map, 0, 0, edge, min(attempt, 2**32 - 1), len(names))
 
     def leave(self) -> None:
         """The kernel has given the message back."""
-        self._map[0:2] = b"\0\0"
+        self.current[0] = 0
 
     def hold(self, reply: str) -> None:
         """A delivery with this reply subject is held from now on. Beyond the slot's room it is redelivered later."""
@@ -75,6 +83,8 @@ class Slot:
             self._free.append(place)
 
     def close(self) -> None:
+        self.current.release()
+        self._view.release()
         self._map.close()
 
     def __enter__(self) -> Self:
@@ -92,11 +102,13 @@ def read(path: Path) -> tuple[Call | None, list[str]]:
         return None, []
     if len(content) < SIZE:
         return None, []
-    length, attempt, edge = _CALL.unpack_from(content)
-    call = Call(edge, content[_ID_AT : _ID_AT + length].decode(errors="replace"), attempt) if length else None
-    held = []
-    for place in range(_ENTRIES):
-        at = _HELD_AT + place * _ENTRY
-        if content[at]:
-            held.append(content[at + 1 : at + 1 + content[at]].decode())
-    return call, held
+    entries = [content[at : at + _ENTRY] for at in range(_HELD_AT, SIZE, _ENTRY)]
+    return _call(content), [entry[1 : 1 + entry[0]].decode() for entry in entries if entry[0]]
+
+
+def _call(content: bytes) -> Call | None:
+    number, edge, attempt, length = _HEAD.unpack_from(content)
+    names = content[_IDS_AT : _IDS_AT + length].decode(errors="replace").split("\n")
+    if length == _IDS_ROOM:
+        names.pop()  # cut off
+    return Call(edge, names[number - 1], attempt) if 0 < number <= len(names) else None

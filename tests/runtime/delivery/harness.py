@@ -14,8 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,11 @@ from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.decisions import about_to_end, is_drained
 from interactem.engine.plan import Plan, PlannedOperator, consumers
 from interactem.runtime import BytesMessage, Context, MessageHeader, wire
+from interactem.runtime import operator as under_operator
 from interactem.runtime import slot as slots
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.connections import Address, Storer, connect
-from interactem.runtime.operators import KERNEL, operator
+from interactem.runtime.operators import KERNEL
 from interactem.runtime.replica import Replica
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
@@ -53,7 +53,7 @@ def message(data: bytes = b"", **meta: Any) -> BytesMessage:
 def numbers(count: int) -> Callable[..., Any]:
     """A source of the messages 0 to `count` - 1."""
 
-    @operator
+    @under_operator
     def source(inputs, parameters):
         for number in range(count):
             yield message(str(number).encode())
@@ -68,7 +68,7 @@ class Collected:
         self.messages: list[BytesMessage] = []
         self.changed = threading.Condition()
 
-        @operator
+        @under_operator
         def sink(inputs, parameters, context):
             self.keep(inputs)
 
@@ -130,7 +130,9 @@ def sink(kernel: Callable[..., Any] | Collected, *, replicas: int = 1, **options
 def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any) -> Plan:
     """The plan of a flow; an edge is `a.out > b.in`, or `a > b` for these ports."""
     index = {name: number for number, name in enumerate(nodes)}
-    parsed = [tuple(_port(part, default) for part, default in zip(e.split(">"), ("out", "in"), strict=True)) for e in edges]
+    parsed = [
+        tuple(_port(part, default) for part, default in zip(e.split(">"), ("out", "in"), strict=True)) for e in edges
+    ]
     stream = {key: n for n, key in enumerate((name, port) for name, nd in nodes.items() for port in nd.outputs)}
     parts = {name: nd.replicas if not nd.outputs else 1 for name, nd in nodes.items()}
     operators = []
@@ -374,7 +376,9 @@ class Flow:
     def operator(self, name: str) -> PlannedOperator:
         return self.plan.operator(name)
 
-    def start(self, name: str, index: int = 0, *, prepare: Callable[[Any], None] | None = None, **options: Any) -> Running:
+    def start(
+        self, name: str, index: int = 0, *, prepare: Callable[[Any], None] | None = None, **options: Any
+    ) -> Running:
         """Start a replica; `prepare` gets its transport before anything else does."""
         operator = self.operator(name)
         path = self._folder / f"slot-{self.plan.run}-{name}-{index}-{next(self._numbers)}"
@@ -477,10 +481,10 @@ class Flow:
 
     def counts(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for subject, payload in self.backend.records().items():
-            if subject.startswith(self.names.record(self.operator(name).index, "", "")[:-2]) and subject.endswith("finished"):
-                for key, value in json.loads(payload)["counts"].items():
-                    found[key] = found.get(key, 0) + value
+        for index in range(self.operator(name).replicas):
+            record = self.backend.records()[self.names.record(self.operator(name).index, index, "finished")]
+            for key, value in json.loads(record)["counts"].items():
+                found[key] = found.get(key, 0) + value
         return found
 
     def dead(self) -> list[Dead]:
@@ -513,49 +517,36 @@ def crash_at(step: int, *, before: bool) -> tuple[Callable[[Any], None], threadi
     count = itertools.count()
     crashed = threading.Event()
 
+    def crash_if(now: bool) -> None:
+        if now:
+            crashed.set()
+        if crashed.is_set():
+            raise ConnectionAbortedError("crashed")
+
+    def stepping(original: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> None:
+            now = next(count) == step
+            crash_if(now and before)
+            original(*arguments)
+            crash_if(now)
+
+        return run
+
+    def stepping_async(original: Callable[..., Any], transport: Any) -> Callable[..., Any]:
+        async def run(*arguments: Any) -> None:
+            now = next(count) == step
+            crash_if(now and before)
+            await original(*arguments)
+            if now:
+                await transport._client.flush()
+            crash_if(now)
+
+        return run
+
     def prepare(transport: Any) -> None:
-        is_async = isinstance(transport, NatsTransport)
         for name in ("_store", "_settle"):
             original = getattr(transport, name)
-
-            def stepping(original: Any, *arguments: Any) -> Any:
-                if crashed.is_set():
-                    raise ConnectionAbortedError("crashed")
-                now = next(count) == step
-                if now and before:
-                    crashed.set()
-                    raise ConnectionAbortedError("crashed")
-                result = original(*arguments)
-                if now:
-                    crashed.set()
-                    raise ConnectionAbortedError("crashed")
-                return result
-
-            async def stepping_async(original: Any, *arguments: Any) -> Any:
-                if crashed.is_set():
-                    raise ConnectionAbortedError("crashed")
-                now = next(count) == step
-                if now and before:
-                    crashed.set()
-                    raise ConnectionAbortedError("crashed")
-                result = await original(*arguments)
-                if now:
-                    await transport._client.flush()
-                    crashed.set()
-                    raise ConnectionAbortedError("crashed")
-                return result
-
-            step_function = stepping_async if is_async else stepping
-            setattr(transport, name, lambda *a, f=step_function, o=original: f(o, *a))
+            is_async = isinstance(transport, NatsTransport)
+            setattr(transport, name, stepping_async(original, transport) if is_async else stepping(original))
 
     return prepare, crashed
-
-
-def future_of(value: Any) -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_result(value)
-    return future
-
-
-def without(assignment: Assignment, **changes: Any) -> Assignment:
-    return replace(assignment, **changes)

@@ -57,7 +57,8 @@ class Work:
     """What is stored and then settled, as one step: `first`, `then`, the deliveries, and at leisure `after`.
 
     `after` may be overtaken by the `after` of later work, which replaces it. `purge` names subjects whose payloads
-    nobody needs once the deliveries are settled for good. `done` is called at the end, from the transport's thread.
+    nobody needs once the deliveries are settled for good, `drop` those that nobody needs once everything is stored.
+    `done` is called at the end, from the transport's thread.
     """
 
     first: list[Store] = field(default_factory=list)
@@ -65,6 +66,7 @@ class Work:
     settled: list[Delivery] = field(default_factory=list)
     after: Store | None = None
     purge: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
     done: Callable[[], None] | None = None
 
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.errors import TransportError
@@ -26,6 +27,7 @@ class _Entry:
     payload: bytes
     sequence: int
     retry: bool
+    wire: bool
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class MemoryBroker:
         self.reports: list[tuple[str, bytes]] = []
         self.changed = threading.Condition()
         self._capacity = stream_batches
-        self._ids: set[str] = set()
+        self._ids: set[tuple[str, str]] = set()
         self._sequence = 0
         self._queues: dict[tuple[int, int], _Queue] = {}
         self._readers: dict[str, list[_Queue]] = {}
@@ -102,7 +104,8 @@ class MemoryBroker:
                 transport.inbox.append(Record(subject, payload))
         self.changed.notify_all()
 
-    def store(self, item: Store) -> None:
+    def store(self, item: Store, transport: MemoryTransport | None = None) -> None:
+        """Store what `transport` sends. Raises `TransportError` where that is abandoned while the stream is full."""
         kind = item.subject.split(".")[2]
         if kind in "cr":
             self.records[item.subject] = item.payload
@@ -112,20 +115,28 @@ class MemoryBroker:
         elif kind == "b":
             self.blobs[item.subject] = item.payload
         else:
-            self._enqueue(item, retry=kind == "t")
+            self._enqueue(item, transport, retry=kind == "t")
 
-    def _enqueue(self, item: Store, *, retry: bool) -> None:
+    def _enqueue(self, item: Store, transport: MemoryTransport | None, *, retry: bool) -> None:
         queues = self._readers.get(item.subject, [])
-        if item.id is not None and item.id in self._ids:
+        if item.id is not None and (item.subject, item.id) in self._ids:
             return
         while not retry and any(len(queue.waiting) >= self._capacity for queue in queues):
-            self.changed.wait()
+            if transport is not None:
+                transport.check()
+            self.changed.wait(1.0)
         if item.id is not None:
-            self._ids.add(item.id)
+            self._ids.add((item.subject, item.id))
         for queue in queues:
             self._sequence += 1
-            queue.waiting.append(_Entry(item.subject, item.payload, self._sequence, retry))
+            queue.waiting.append(_Entry(item.subject, item.payload, self._sequence, retry, item.wire))
         self.changed.notify_all()
+
+    def drop(self, subjects: list[str]) -> None:
+        """Remove the blobs under these subjects, which may end with a wildcard."""
+        for subject in subjects:
+            for name in [name for name in self.blobs if fnmatchcase(name, subject)]:
+                del self.blobs[name]
 
     def next_for(self, transport: MemoryTransport) -> Delivery | None:
         now = time.monotonic()
@@ -139,9 +150,9 @@ class MemoryBroker:
                 queue.deferred.pop(entry.sequence, None)
                 queue.held[entry.sequence] = transport
                 transport.entries[entry.sequence] = entry
-                return Delivery(
-                    queue.edge, entry.payload, FORMAT, key, entry.sequence, entry.retry, len(queue.waiting)
-                )
+                format = FORMAT if entry.wire else None
+                backlog = len(queue.waiting)
+                return Delivery(queue.edge, entry.payload, format, key, entry.sequence, entry.retry, backlog)
         return None
 
     def settle(self, transport: MemoryTransport, delivery: Delivery) -> None:
@@ -184,8 +195,7 @@ class MemoryTransport:
         until = None if timeout is None else time.monotonic() + timeout
         with self._broker.changed:
             while True:
-                if self.closed:
-                    raise TransportError("this replica has been abandoned")
+                self.check()
                 if self.inbox:
                     return self.inbox.popleft()
                 if (delivery := self._broker.next_for(self)) is not None:
@@ -199,27 +209,39 @@ class MemoryTransport:
     def waiting(self) -> bool:
         return bool(self.inbox)
 
+    def check(self) -> None:
+        """Raises `TransportError` where the replica is dead to the broker."""
+        if self.closed:
+            raise TransportError("this replica has been abandoned")
+
     def _work(self) -> None:
-        assert self._outbox is not None
-        while (work := self._outbox.take()) is not None:
+        outbox = self._opened()
+        while (work := outbox.take()) is not None:
             with self._broker.changed:
-                if self.closed:
-                    raise TransportError("this replica has been abandoned")
+                self.check()
                 self._do(work)
             if work.done:
                 work.done()
 
+    def _opened(self) -> Outbox:
+        if self._outbox is None:
+            raise TransportError("the transport is not open")
+        return self._outbox
+
     def _do(self, work: Work) -> None:
         for item in (*work.first, *work.then):
-            self._broker.store(item)
+            self._store(item)
         for delivery in work.settled:
-            self._broker.settle(self, delivery)
+            self._settle(delivery)
         if work.after is not None:
-            self._broker.store(work.after)
-        for subject in work.purge:
-            prefix = subject.removesuffix("*")
-            for name in [name for name in self._broker.blobs if name.startswith(prefix)]:
-                del self._broker.blobs[name]
+            self._store(work.after)
+        self._broker.drop([*work.purge, *work.drop])
+
+    def _store(self, item: Store) -> None:
+        self._broker.store(item, self)
+
+    def _settle(self, delivery: Delivery) -> None:
+        self._broker.settle(self, delivery)
 
     def defer(self, delivery: Delivery, delay: float) -> None:
         with self._broker.changed:
@@ -227,6 +249,7 @@ class MemoryTransport:
 
     def report(self, subject: str, payload: bytes) -> None:
         with self._broker.changed:
+            self.check()
             self._broker.reports.append((subject, payload))
             self._broker._pass_on(subject, payload)
 

@@ -52,9 +52,16 @@ class _Consumer:
     inbox: str
     asked: dict[str, int] = field(default_factory=dict)
     heard: float = 0.0
-    queued: int = 0
+    arrived: int = 0
+    taken: int = 0
+    """Counted by the replica's thread, as `arrived` is by the transport's: no number is changed by both."""
     held: dict[int, Delivery] = field(default_factory=dict)
     mean_bytes: float = 0.0
+
+    @property
+    def queued(self) -> int:
+        """How many deliveries wait for the kernel."""
+        return self.arrived - self.taken
 
 
 class NatsTransport:
@@ -112,7 +119,7 @@ class NatsTransport:
             raise item
         if isinstance(item, Delivery):
             consumer: _Consumer = item.token[0]
-            consumer.queued -= 1
+            consumer.taken += 1
             if consumer.queued <= self._ahead(consumer) // 2:
                 self._loop.call_soon_threadsafe(self._top_up, consumer)
             self._given = time.perf_counter()
@@ -130,14 +137,16 @@ class NatsTransport:
         self._call(self._publish(subject, payload))
 
     def read_blob(self, subjects: list[str]) -> bytes:
-        return self._call(self._read_blob(subjects)).result()
+        data: bytes = self._call(self._read_blob(subjects)).result()
+        return data
 
     def finish(self) -> None:
         outbox = self._opened()
         future = self._call(self._quiet())
         while True:
             try:
-                return future.result(0.5)
+                future.result(0.5)
+                return
             except TimeoutError:
                 outbox.check()
 
@@ -262,7 +271,8 @@ class NatsTransport:
             self._top_up(consumer)
 
     def _on_delivery(self, consumer: _Consumer, message: Msg) -> None:
-        sequence = message.metadata.sequence.stream
+        metadata = message.metadata
+        sequence = metadata.sequence.stream
         consumer.mean_bytes = 0.8 * consumer.mean_bytes + 0.2 * len(message.data)
         again = consumer.held.get(sequence)
         if again is not None:
@@ -273,12 +283,10 @@ class NatsTransport:
             return
         format = (message.headers or {}).get(wire.HEADER)
         token = (consumer, message.reply)
-        delivery = Delivery(
-            consumer.edge, message.data, format, token, sequence, consumer.retry, message.metadata.num_pending
-        )
+        delivery = Delivery(consumer.edge, message.data, format, token, sequence, consumer.retry, metadata.num_pending)
         consumer.held[sequence] = delivery
         self._slot.hold(message.reply)
-        consumer.queued += 1
+        consumer.arrived += 1
         self._inbox.put(delivery)
 
     async def _on_record(self, message: Msg) -> None:
@@ -328,16 +336,18 @@ class NatsTransport:
 
     async def _do(self, work: Work) -> None:
         for item in work.first:
-            await self._storer.store(item)
+            await self._store(item)
         if len(work.then) == 1:
-            await self._storer.store(work.then[0])
+            await self._store(work.then[0])
         elif work.then:
             await self._store_all(work.then)
         if work.purge:
-            self._keep(self._settle_for_good(work))
+            self._keep(self._settle_for_good(work.settled, work.purge))
         else:
             for delivery in work.settled:
-                await self._hand_back(delivery, b"+ACK")
+                await self._settle(delivery)
+        if work.drop:
+            self._keep(self._drop(work.drop))
         if work.after is not None:
             idle = self._after is None
             self._after = work.after
@@ -352,25 +362,33 @@ class NatsTransport:
 
         async def store(lane: list[Store]) -> None:
             for item in lane:
-                await self._storer.store(item)
+                await self._store(item)
 
         await asyncio.gather(*map(store, lanes.values()))
 
     async def _store_after(self) -> None:
         while self._after is not None:
             item = self._after
-            await self._storer.store(item)
+            await self._store(item)
             if self._after is item:
                 self._after = None
 
-    async def _settle_for_good(self, work: Work) -> None:
+    async def _store(self, item: Store) -> None:
+        await self._storer.store(item)
+
+    async def _settle(self, delivery: Delivery) -> None:
+        await self._hand_back(delivery, b"+ACK")
+
+    async def _settle_for_good(self, deliveries: list[Delivery], subjects: list[str]) -> None:
         """What was referred to is removed only when the broker is sure that nobody will be handed the reference."""
-        for delivery in work.settled:
+        for delivery in deliveries:
             self._forget(delivery)
-            await self._storer.acknowledge(delivery.token[1])
-        for subject in work.purge:
-            stream = self._names.blob_stream
-            await self._storer.ask(f"$JS.API.STREAM.PURGE.{stream}", {"filter": subject})
+        await asyncio.gather(*(self._storer.acknowledge(delivery.token[1]) for delivery in deliveries))
+        await self._drop(subjects)
+
+    async def _drop(self, subjects: list[str]) -> None:
+        for subject in subjects:
+            await self._storer.ask(f"$JS.API.STREAM.PURGE.{self._names.blob_stream}", {"filter": subject})
 
     async def _hand_back(self, delivery: Delivery, answer: bytes) -> None:
         self._forget(delivery)
@@ -395,7 +413,8 @@ class NatsTransport:
 
     async def _quiet(self) -> None:
         outbox = self._opened()
-        while len(outbox) or not self._free.is_set() or self._after is not None or len(self._tasks) > 2:
+        # several things have to be over at once, and each may begin again meanwhile
+        while len(outbox) or not self._free.is_set() or self._after is not None or len(self._tasks) > 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
     async def _leave(self) -> None:

@@ -1,0 +1,71 @@
+"""A delivery opened: its messages, and what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from interactem.runtime import wire
+from interactem.runtime.blobs import Reference
+from interactem.runtime.errors import WireError
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.transports import Delivery
+
+
+@dataclass(slots=True)
+class Batch:
+    """The messages of a delivery. `failed` counts the attempts at them before; `not_before` is when they may be tried.
+
+    `messages` are the kernel's, which may do to them what it likes; `fresh` makes them again.
+    """
+
+    delivery: Delivery
+    port: str
+    messages: list[BytesMessage]
+    ids: list[str]
+    failed: int = 0
+    not_before: float = 0.0
+    redriven: int = 0
+    reference: Reference | None = None
+    blob: memoryview | None = None
+    _untouched: list[BytesMessage] | None = None
+
+    @classmethod
+    def open(cls, delivery: Delivery, port: str) -> Batch:
+        """Raises `WireError` for a payload that is not a batch that this version reads."""
+        wire.check_format(delivery.format)
+        messages, about = wire.decode(delivery.payload, port)
+        ids: list[str] = [message.id for message in messages]  # type: ignore[misc]  # decoded messages have one
+        batch = cls(delivery, port, messages, ids)
+        if about:
+            batch._read(about)
+        return batch
+
+    def _read(self, about: dict[str, Any]) -> None:
+        try:
+            self.failed = int(about.get("failure", {}).get("attempts", 0))
+            self.not_before = float(about.get("not_before", 0.0))
+            self.redriven = int(about.get("redriven", 0))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise WireError(f"what is known about a batch cannot be understood: {error}") from error
+        self.reference = Reference.of(about)
+        if self.reference is not None and len(self.messages) != 1:
+            raise WireError(f"{len(self.messages)} messages refer to one piece of data that is stored apart")
+
+    def fill(self, data: bytes) -> None:
+        """Give the one message its data, which was stored apart."""
+        self.blob = memoryview(data)
+        self.messages[0].data = self.blob
+
+    def fresh(self) -> list[BytesMessage]:
+        """The messages as they came, whatever the kernel did to them."""
+        messages, _ = wire.decode(self.delivery.payload, self.port)
+        if self.blob is not None:
+            messages[0].data = self.blob
+        return messages
+
+    def untouched(self, index: int) -> BytesMessage:
+        """A message as it came, for those who only store it."""
+        if self._untouched is None:
+            self._untouched = self.fresh()
+        return self._untouched[index]

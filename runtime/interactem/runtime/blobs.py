@@ -1,0 +1,52 @@
+"""Payloads that are too large for one NATS message, cut into pieces that are stored apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from interactem.runtime.errors import WireError
+from interactem.runtime.messages import Buffer
+from interactem.runtime.subjects import Names
+from interactem.runtime.transports import Store
+
+HEADROOM = 16_384
+"""What a NATS message needs beside the messages in it, at most: its headers, and what is known of a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where the data of a message is stored apart: a copy for each edge, which whoever reads that edge removes."""
+
+    blob: str
+    chunks: int
+
+    def subjects(self, names: Names, edge: int) -> list[str]:
+        return [names.blob(f"{self.blob}-{edge}", number) for number in range(self.chunks)]
+
+    def everything(self, names: Names, edge: int) -> str:
+        return names.blob(f"{self.blob}-{edge}", "*")
+
+    def to_value(self) -> dict[str, Any]:
+        return {"blob": self.blob, "chunks": self.chunks}
+
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> Self | None:
+        """What a batch says of its data. Raises `WireError` where it says it wrongly."""
+        if "blob" not in about:
+            return None
+        blob, chunks = about["blob"], about.get("chunks")
+        if not isinstance(blob, str) or not isinstance(chunks, int) or not 0 <= chunks <= 2**20:
+            raise WireError("a reference to data stored apart does not say where it is")
+        return cls(blob, chunks)
+
+
+def pieces(data: Buffer, max_payload: int) -> list[bytes]:
+    """`data` in pieces of which each fits into one NATS message."""
+    size = max_payload - HEADROOM
+    view = memoryview(data).cast("B")
+    return [bytes(view[start : start + size]) for start in range(0, view.nbytes, size)]
+
+
+def stores(subjects: list[str], data: Buffer, max_payload: int) -> list[Store]:
+    return [Store(subject, piece) for subject, piece in zip(subjects, pieces(data, max_payload), strict=True)]

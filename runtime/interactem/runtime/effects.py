@@ -1,0 +1,262 @@
+"""Effects: what outlasts a message, stored as one with the ids of the messages that had it.
+
+A replica has effects if it is a sink or its kernel uses `context.state`. It then keeps what it makes until the next
+checkpoint, which holds the state, the ids applied, and what is to be sent because of them; only then is that sent, and
+only then are the deliveries settled. Whatever crashes in between, the next incarnation finds either all of it or none.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgpack
+
+from interactem.runtime import blobs
+from interactem.runtime import checkpoint as checkpoints
+from interactem.runtime.applied import AppliedIds
+from interactem.runtime.assignment import Assignment
+from interactem.runtime.blobs import HEADROOM, Reference
+from interactem.runtime.checkpoint import Checkpoint
+from interactem.runtime.context import Context
+from interactem.runtime.ids import run_of
+from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
+from interactem.runtime.subjects import Names
+from interactem.runtime.transports import Delivery, Store, Transport, Work
+
+COMMIT_DELIVERIES = 128
+COMMIT_BYTES = 8 * BATCH_BYTES
+COMMIT_SECONDS = 0.02
+"""While more is waiting anyway, a checkpoint covers what comes in this time."""
+
+Applied = tuple[Delivery, range]
+"""The messages of a delivery, by their indexes, that the kernel has been given."""
+
+
+def ranges(indexes: Iterable[int]) -> list[range]:
+    """Rising indexes as ranges."""
+    found: list[range] = []
+    for index in indexes:
+        if found and found[-1].stop == index:
+            found[-1] = range(found[-1].start, index + 1)
+        else:
+            found.append(range(index, index + 1))
+    return found
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What was done since the last checkpoint."""
+
+    applied: list[Applied] = field(default_factory=list)
+    messages: list[Sent] = field(default_factory=list)
+    stores: list[Store] = field(default_factory=list)
+    settled: list[Delivery] = field(default_factory=list)
+    purge: list[str] = field(default_factory=list)
+    weight: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.settled or self.messages or self.stores)
+
+
+class Effects:
+    """One replica's effects. `checkpoint` is the last one, with what has been applied since."""
+
+    def __init__(self, assignment: Assignment, context: Context, outbox: Outbox, transport: Transport) -> None:
+        self._assignment = assignment
+        self._context = context
+        self._outbox = outbox
+        self._transport = transport
+        self._names = Names(assignment.run)
+        self._record = self._names.record(assignment.operator, context.replica, "checkpoint")
+        self._partitions = {entry.edge: entry.partitions for entry in assignment.inputs}
+        self.checkpoint = Checkpoint(applied=AppliedIds(self._partitions))
+        self._snapshot = checkpoints.encode_state({})
+        self._chunks: list[str] = []
+        self.restored = False
+        """Whether there was an earlier incarnation that left a checkpoint."""
+        self._pending = _Pending()
+        self._stored = threading.Event()
+        self._stored.set()
+        self._commit_at = 0.0
+        self._urgent = False
+
+    @property
+    def active(self) -> bool:
+        return self._assignment.is_sink or self._context.state_used
+
+    # which messages had their effect
+
+    def unseen(self, edge: int, message_ids: Sequence[str]) -> list[range]:
+        """The indexes of the messages that have had no effect yet."""
+        if not self.active:
+            return [range(len(message_ids))]
+        run = run_of(message_ids)
+        if run is not None and self.checkpoint.applied.is_new(edge, run):
+            return [range(len(message_ids))]
+        first: dict[str, int] = {}  # a message computed twice may stand in one batch twice
+        for index, message_id in enumerate(message_ids):
+            if message_id not in first and not self.checkpoint.applied.seen(edge, message_id):
+                first[message_id] = index
+        return ranges(first.values())
+
+    def apply(self, delivery: Delivery, indexes: range, message_ids: Sequence[str]) -> None:
+        """The kernel has been given these messages."""
+        applied, edge = self.checkpoint.applied, delivery.edge
+        chosen = message_ids[indexes.start : indexes.stop]
+        run = run_of(chosen)
+        if run is not None and self._partitions[edge] == 1:
+            applied.add_run(edge, run, 0, len(chosen))
+        else:
+            for message_id in chosen:
+                applied.add(edge, message_id)
+        if self._context.state_used:
+            self._pending.applied.append((delivery, indexes))
+
+    # what is kept until the next checkpoint
+
+    def keep(self, messages: Sequence[Sent], weight: int) -> None:
+        self._pending.messages += messages
+        self._pending.weight += weight
+
+    def store(self, item: Store) -> None:
+        """Have something stored before the delivery that it comes from is settled."""
+        if self.active:
+            self._pending.stores.append(item)
+        else:
+            self._outbox.put(item)
+
+    def settle(self, delivery: Delivery, purge: Sequence[str]) -> None:
+        self._pending.settled.append(delivery)
+        self._pending.purge += purge
+
+    # state
+
+    def roll_back(self, apply: Callable[[Applied], None]) -> int:
+        """After a failed call: bring the state back to what it was before it. Returns how many messages are unmade.
+
+        A kernel that fails may have changed half of its state. The last checkpoint plus the messages applied since
+        then is the state that it should have: `apply` gives them to the kernel again and keeps what it makes.
+        """
+        if not self._context.state_used:
+            return 0
+        applied, self._pending.applied = self._pending.applied, []
+        unmade = len(self._pending.messages)
+        self._pending.messages, self._pending.weight = [], 0
+        self._context._state = checkpoints.decode_state(self._snapshot)
+        for one in applied:
+            apply(one)
+        self._urgent = True
+        return unmade
+
+    def restart_state(self) -> None:
+        """Bring the state back to what is in the last checkpoint."""
+        if self._context.state_used:
+            self._context._state = checkpoints.decode_state(self._snapshot)
+
+    def snapshot(self) -> bytes:
+        """The state as it is now, encoded: what `restart_state` goes back to."""
+        if self._context.state_used:
+            self._snapshot = checkpoints.encode_state(self._context._state)
+        return self._snapshot
+
+    @property
+    def snapshot_bytes(self) -> bytes:
+        """The last snapshot."""
+        return self._snapshot
+
+    # checkpoints
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until a checkpoint is to be made; None where none is."""
+        if not self._pending or not self._stored.is_set():
+            return None
+        return max(0.0, self._commit_at - time.monotonic())
+
+    def commit_if_due(self, *, more: bool) -> None:
+        """Make a checkpoint if it is time; `more` says that messages are waiting."""
+        if not self._pending:
+            return
+        full = len(self._pending.settled) >= COMMIT_DELIVERIES or self._pending.weight > COMMIT_BYTES
+        if full:
+            self.wait()
+        if not self._stored.is_set():
+            return
+        due = self._commit_at + (COMMIT_SECONDS if more else 0.0)
+        if full or self._urgent or time.monotonic() >= due:
+            self.commit()
+
+    def wait(self) -> None:
+        """Until the last checkpoint and what belongs to it is stored. Raises what the transport failed with."""
+        while not self._stored.wait(0.5):
+            self._outbox.check()
+
+    def commit_pending(self) -> None:
+        if self._pending:
+            self.wait()
+            self.commit()
+
+    def commit(self) -> None:
+        """Store state, applied ids and what is to be sent as one; then send; then settle."""
+        started = time.monotonic()
+        self.snapshot()
+        pending, self._pending = self._pending, _Pending()
+        self._urgent = False
+        data, batches = self._outbox.stores(pending.messages)
+        self.checkpoint.outbox = [(store.subject, store.payload, store.id or "") for store in batches]
+        first, old = self._stores()
+        self._stored.clear()
+
+        def done() -> None:
+            # a large state takes long to store: at most a tenth of the time goes into it
+            now = time.monotonic()
+            self._commit_at = now + 10 * (now - started)
+            self._stored.set()
+
+        then = batches + pending.stores
+        self._outbox.put(Work(data + first, then, pending.settled, purge=pending.purge, drop=old, done=done))
+
+    def store_now(self) -> None:
+        """Store the checkpoint before whatever is put into the outbox next."""
+        first, old = self._stores()
+        self._outbox.put(Work(first, drop=old))
+
+    def _stores(self) -> tuple[list[Store], list[str]]:
+        """The checkpoint as it is stored, in pieces where it is large, and the pieces of the one before."""
+        encoded = checkpoints.encode(self.checkpoint, self._snapshot)
+        limit = self._assignment.max_payload
+        old, self._chunks = self._chunks, []
+        if len(encoded) <= limit - HEADROOM:
+            return [Store(self._record, encoded)], old
+        # never under the name of an earlier one, which is removed while this one is written
+        name = f"c-{self._assignment.operator}-{self._context.replica}-{time.time_ns():x}"
+        reference = Reference(name, len(blobs.pieces(encoded, limit)))
+        self._chunks = [reference.everything(self._names, 0)]
+        pieces = blobs.stores(reference.subjects(self._names, 0), encoded, limit)
+        return [*pieces, Store(self._record, msgpack.packb(reference.to_value()))], old
+
+    def read(self, payload: bytes) -> None:
+        """Take up the checkpoint of an earlier incarnation; what it was about to send is sent."""
+        value = msgpack.unpackb(payload, strict_map_key=False)
+        if isinstance(value, dict) and (reference := Reference.of(value)) is not None:
+            self._chunks = [reference.everything(self._names, 0)]
+            payload = self._transport.read_blob(reference.subjects(self._names, 0))
+        self.restored = True
+        self.checkpoint = checkpoint = checkpoints.decode(payload, self._partitions)
+        self._context._state = checkpoint.state
+        if checkpoint.state or (checkpoint.applied and not self._assignment.is_sink):
+            self._context.state_used = True
+        self._snapshot = checkpoints.encode_state(checkpoint.state)
+        if checkpoint.outbox:
+            stores = [Store(subject, payload, name, wire=True) for subject, payload, name in checkpoint.outbox]
+            self._outbox.put(Work(then=stores))
+
+    def resume(self, *, ended: bool) -> None:
+        """Unless the stream has `ended`, it goes on: its end comes once more."""
+        self.checkpoint.finished = self.checkpoint.finished and ended
+
+    def forget(self, source: str, watermark: int) -> None:
+        self.checkpoint.applied.forget(source, watermark)

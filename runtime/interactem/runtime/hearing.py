@@ -1,0 +1,123 @@
+"""What a replica is told: parameters, the end of the stream, crashes, and how fast those are who read from it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgpack
+
+from interactem.runtime.assignment import Assignment
+from interactem.runtime.failures import Failure
+from interactem.runtime.outbox import Outbox, batch_limit
+from interactem.runtime.reports import REPORT_SECONDS, Reporter
+from interactem.runtime.transports import Delivery, Record, Transport
+
+
+class Hearing:
+    """Receives for a replica: deliveries are returned, records are heard.
+
+    `parameters` is one dict for the life of the replica, changed in place, so that a generator that runs sees what is
+    new. `forget` is told the low watermarks.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        transport: Transport,
+        outbox: Outbox,
+        reporter: Reporter,
+        parameters: Mapping[str, Any],
+        forget: Callable[[str, int], None],
+    ) -> None:
+        self.parameters = dict(parameters)
+        self.crashes: dict[tuple[int, str], Failure] = {}
+        self.told_to_finish = False
+        self.drained = False
+        self.stopped = False
+        self._assignment = assignment
+        self._transport = transport
+        self._outbox = outbox
+        self._reporter = reporter
+        self._forget = forget
+        self._readers: dict[int, dict[str, Any]] = {}
+
+    def stop(self) -> None:
+        """End soon; may be called from a signal handler."""
+        self.stopped = self.told_to_finish = True
+
+    @property
+    def ending(self) -> bool:
+        """Whether there is nothing more to receive, now that the stream has ended."""
+        return self.stopped or (self.told_to_finish and not self._transport.waiting)
+
+    def receive(self, timeout: float) -> Delivery | None:
+        """The next delivery; None when there was none in time, or something else happened."""
+        item = self._transport.receive(timeout)
+        if isinstance(item, Record):
+            self.hear(item)
+            return None
+        return item
+
+    def look(self) -> None:
+        """Hear what has come, without waiting."""
+        while self._transport.waiting and not self.stopped:
+            self.receive(0)
+        self._reporter.now_and_then()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, and listen; the end of the stream ends it."""
+        until = time.monotonic() + seconds
+        while not self.told_to_finish and (left := until - time.monotonic()) > 0:
+            self.receive(min(left, REPORT_SECONDS))
+            self._reporter.now_and_then()
+
+    def rest(self, seconds: float) -> None:
+        """Wait after the end of the stream; only `stop` ends it."""
+        until = time.monotonic() + seconds
+        while not self.stopped and (left := until - time.monotonic()) > 0:
+            self.receive(min(left, REPORT_SECONDS))
+
+    def wait_for_room(self) -> float:
+        """Wait until the outbox has room again, or we are to end; the seconds that it took."""
+        if not self._outbox.full:
+            return 0.0
+        begun = time.monotonic()
+        while not self.stopped and not self._outbox.wait_for_room(REPORT_SECONDS):
+            self._reporter.now_and_then()
+        return time.monotonic() - begun
+
+    def hear(self, record: Record) -> None:
+        kind = record.subject.split(".", 5)
+        if kind[2] == "m":
+            self._hear_reader(int(kind[3]), record.payload)
+        elif kind[2] == "c":
+            self._hear_engine(kind[4], record.payload)
+
+    def _hear_engine(self, kind: str, payload: bytes) -> None:
+        if kind == "finish":
+            self.told_to_finish = True
+        elif kind == "drain" and self._assignment.is_source:
+            self.told_to_finish = self.drained = True
+        elif kind == "parameters":
+            new = json.loads(payload)
+            self.parameters.update(new)
+            for name in self.parameters.keys() - new.keys():
+                del self.parameters[name]
+        elif kind == "crash":
+            value = json.loads(payload)
+            self.crashes[value["edge"], value["id"]] = Failure.from_value(value)
+        elif kind == "watermarks":
+            for source, position in json.loads(payload).items():
+                self._forget(source, position)
+
+    def _hear_reader(self, reader: int, payload: bytes) -> None:
+        self._readers[reader] = msgpack.unpackb(payload)
+        for index, output in enumerate(self._assignment.outputs):
+            readers = [self._readers[name] for name in output.readers if name in self._readers]
+            silent = len(readers) < len(output.readers)
+            self._outbox.limits[index] = 1 if silent else batch_limit(reader["kernel"] for reader in readers)
+        # where a reader is behind, nobody waits the longer for a message that waits for company here
+        self._outbox.lingers = any(reader["waiting"] > 1 for reader in self._readers.values())

@@ -1,0 +1,300 @@
+"""Deliveries: each message of a batch is given to the kernel, and what it makes is kept or sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from interactem.runtime.assignment import Assignment
+from interactem.runtime.batches import Batch
+from interactem.runtime.calls import Caller
+from interactem.runtime.context import Context
+from interactem.runtime.effects import COMMIT_BYTES, Applied, Effects, ranges
+from interactem.runtime.errors import WireError
+from interactem.runtime.failures import Failure, is_last
+from interactem.runtime.hearing import Hearing
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
+from interactem.runtime.packing import Packing
+from interactem.runtime.reports import Counts, FailureLog
+from interactem.runtime.retries import Retries
+from interactem.runtime.slot import Slot
+from interactem.runtime.subjects import Names
+from interactem.runtime.transports import Delivery, Transport, Work
+
+RETRY_BACKLOG = 10_000
+"""With so many messages waiting to be tried again, a failing one is tried again at once, so that the store lasts."""
+_SEND_SECONDS = 0.001
+"""What is made in about this time is sent together."""
+_SEND_MOST = 64
+
+
+class Inputs:
+    """Takes deliveries, one after the other. `arm` starts the time limit of a call (0: stops it)."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        caller: Caller,
+        packing: Packing,
+        transport: Transport,
+        context: Context,
+        hearing: Hearing,
+        outbox: Outbox,
+        effects: Effects,
+        retries: Retries,
+        counts: Counts,
+        log: FailureLog,
+        slot: Slot,
+        arm: Callable[[float], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._assignment = assignment
+        self._names = Names(assignment.run)
+        self._ports = {entry.edge: entry.port for entry in assignment.inputs}
+        self._caller = caller
+        self._packing = packing
+        self._transport = transport
+        self._context = context
+        self._hearing = hearing
+        self._outbox = outbox
+        self._effects = effects
+        self._retries = retries
+        self._counts = counts
+        self._log = log
+        self._slot = slot
+        self._limit = caller.hard_limit
+        self._arm = arm
+        self._clock = clock
+        self._waited = 0.0
+        self._index = 0  # of the message that the kernel was given last, in its batch
+
+    def take(self, delivery: Delivery) -> None:
+        """Work a delivery off, and settle it with what was made from it."""
+        batch = self._open(delivery)
+        if batch is None:
+            return
+        self._counts.received += len(batch.messages)
+        self._counts.waiting = delivery.backlog
+        started, self._waited = time.perf_counter(), 0.0
+        kept = self._work_off(batch)
+        if self._hearing.stopped:
+            return  # nothing of it is settled: it is handed to whoever comes next
+        if batch.messages:
+            seconds = time.perf_counter() - started - self._waited
+            self._counts.timed(len(batch.messages), seconds)
+        self._settle(batch, kept=kept)
+        self._hearing.wait_for_room()
+
+    def _open(self, delivery: Delivery) -> Batch | None:
+        """The delivery's batch, or None where there is nothing to do with it now."""
+        try:
+            batch = Batch.open(delivery, self._ports[delivery.edge])
+        except WireError as error:
+            self._retries.bury_unreadable(delivery, error)
+            self._settle(Batch(delivery, "", [], []), kept=True)
+            return None
+        if delivery.retry and (delay := batch.not_before - self._clock()) > 0:
+            self._transport.defer(delivery, delay)
+            return None
+        if batch.reference is not None and not self._fetch(batch):
+            self._settle(batch, kept=False)
+            return None
+        return batch
+
+    def _fetch(self, batch: Batch) -> bool:
+        """Fill in data that is stored apart; False where it is not needed any more."""
+        edge = batch.delivery.edge
+        if batch.reference is None or not self._effects.unseen(edge, batch.ids):
+            return False
+        try:
+            batch.fill(self._transport.read_blob(batch.reference.subjects(self._names, edge)))
+        except KeyError:
+            # it is stored before its reference, and removed once the message is settled for good: this one is a copy
+            self._context.logger.info("message %s came once more after it was done; dropped", batch.ids[0])
+            return False
+        return True
+
+    def _settle(self, batch: Batch, *, kept: bool) -> None:
+        """Nobody needs the delivery any more; what it refers to neither, unless it is `kept`."""
+        purge = []
+        if batch.reference is not None and not kept:
+            purge = [batch.reference.everything(self._names, batch.delivery.edge)]
+        if self._effects.active:
+            self._effects.settle(batch.delivery, purge)
+        elif purge:
+            self._outbox.put(Work(settled=[batch.delivery], purge=purge))
+        else:
+            self._outbox.put(batch.delivery)
+
+    # one message after the other
+
+    def _work_off(self, batch: Batch) -> bool:
+        """Give every message to the kernel that has not had its effect. Returns whether one was set aside."""
+        aside = False
+        self._slot.begin(batch.delivery.edge, batch.ids, batch.failed + 1)
+        for indexes in self._wanted(batch):
+            while indexes and not self._hearing.stopped:
+                failure = self._give(batch, indexes)
+                if failure is None:
+                    break
+                if self._is_tried_at_once(batch, failure):
+                    self._counts.retried += 1
+                    batch.failed, batch.messages = failure.attempts, batch.fresh()
+                    self._slot.begin(batch.delivery.edge, batch.ids, batch.failed + 1)
+                    continue
+                self._retries.set_aside(batch, batch.untouched(self._index), failure)
+                aside = True
+                indexes = range(self._index + 1, indexes.stop)
+        self._slot.leave()
+        return aside or self._crashed(batch)
+
+    def _wanted(self, batch: Batch) -> list[range]:
+        unseen = self._effects.unseen(batch.delivery.edge, batch.ids)
+        if not self._hearing.crashes:
+            return unseen
+        return ranges(index for indexes in unseen for index in indexes if self._crash_of(batch, index) is None)
+
+    def _crash_of(self, batch: Batch, index: int) -> Failure | None:
+        """The attempt at a message that ended the process, where nobody has counted it yet."""
+        crash = self._hearing.crashes.get((batch.delivery.edge, batch.ids[index]))
+        return crash if crash is not None and crash.attempts > batch.failed else None
+
+    def _crashed(self, batch: Batch) -> bool:
+        """Set aside what ended a process. Returns whether there was any."""
+        if not self._hearing.crashes:
+            return False
+        edge, found = batch.delivery.edge, False
+        for indexes in self._effects.unseen(edge, batch.ids):
+            for index in indexes:
+                if (crash := self._crash_of(batch, index)) is not None:
+                    self._retries.set_aside(batch, batch.untouched(index), crash)
+                    del self._hearing.crashes[edge, batch.ids[index]]
+                    found = True
+        return found
+
+    def _is_tried_at_once(self, batch: Batch, failure: Failure) -> bool:
+        delivery = batch.delivery
+        crowded = delivery.retry and delivery.backlog >= RETRY_BACKLOG
+        return crowded and not is_last(failure.attempts, self._assignment.max_attempts)
+
+    def _give(self, batch: Batch, indexes: range) -> Failure | None:
+        """Give these messages to the kernel, up to the first that fails. `_index` is then its."""
+        made: list[Sent] = []
+        self._context.attempt = batch.failed + 1
+        try:
+            while indexes:
+                done = self._call_each(batch, indexes, made)
+                self._keep(batch, range(indexes.start, done), made)
+                made, indexes = [], range(done, indexes.stop)
+                if indexes and not self._hearing.stopped:
+                    self._effects.commit_pending()
+            return None
+        except Exception as error:
+            self._outbox.check()
+            self._slot.leave()
+            failure = Failure.of(error, batch.failed + 1)
+        self._log.log(f"message {batch.ids[self._index]}", failure)
+        self._keep(batch, range(indexes.start, self._index), made)
+        self._roll_back(batch)
+        return failure
+
+    def _roll_back(self, batch: Batch) -> None:
+        failed = self._index
+        if self._context.state_used:
+            self._counts.sent -= self._effects.roll_back(self._apply_again)
+            self._slot.begin(batch.delivery.edge, batch.ids, batch.failed + 1)
+            self._context.attempt = batch.failed + 1
+        self._index = failed
+
+    def _call_each(self, batch: Batch, indexes: range, made: list[Sent], *, again: bool = False) -> int:
+        """Call the kernel with each message and collect in `made` what it makes; the loop that everything goes through.
+
+        Whatever a call raises, nothing of this call is in `made`. Returns the index that it got to: not the last one
+        when so much was made that it has to be stored first, or when we are to stop.
+        """
+        call, pack_into, parameters = self._caller.invoke, self._packing.pack_into, self._hearing.parameters
+        current, context, limit = self._slot.current, self._context, self._limit
+        messages, ids = batch.messages, batch.ids
+        edge, at_once = batch.delivery.edge, self._at_once()
+        suffix = f"/{edge}.0"
+        weight = 0
+        for index in indexes:
+            self._index = index
+            message = messages[index]
+            context.message_id = message_id = ids[index]
+            tracking = message.header.tracking
+            current[0] = index + 1
+            if limit:
+                self._arm(limit)
+            try:
+                result = call(message, parameters)
+                if type(result) is BytesMessage and result.target is None:
+                    weight += pack_into(made, result, message_id + suffix, tracking)
+                elif result is not None:
+                    weight += self._add_several(result, made, message_id, edge, tracking, again=again)
+            finally:
+                if limit:
+                    self._arm(0)
+            if (len(made) >= at_once or weight > BATCH_BYTES) and not again:
+                if self._send(made):
+                    weight = 0
+                if weight > COMMIT_BYTES or self._hearing.stopped:
+                    return index + 1
+        return indexes.stop
+
+    def _at_once(self) -> int:
+        """How many messages are sent together, so that the first does not wait long for the last."""
+        return max(1, min(_SEND_MOST, int(_SEND_SECONDS / self._counts.kernel))) if self._counts.kernel else _SEND_MOST
+
+    def _add_several(
+        self, results: Any, made: list[Sent], message_id: str, edge: int, tracking: Any, *, again: bool
+    ) -> int:
+        """What one call made, where it is not just one message for every port. Returns the weight added to `made`."""
+        begun = len(made)
+        weight = 0
+        try:
+            for number, result in enumerate(self._caller.messages(results)):
+                weight += self._packing.pack_into(made, result, f"{message_id}/{edge}.{number}", tracking)
+                if weight > BATCH_BYTES and not again and self._send(made):
+                    # a generator's messages go out as it yields them; their ids make a second time harmless
+                    begun = weight = 0
+            return weight
+        except BaseException:
+            del made[begun:]
+            raise
+
+    def _send(self, made: list[Sent]) -> bool:
+        """Send what was made so far, unless it has to be kept until the next checkpoint."""
+        if self._effects.active:
+            return False
+        self._counts.sent += len(made)
+        self._outbox.send(made, sum([packed.weight for _, packed in made]))
+        made.clear()
+        if self._outbox.full:
+            number, self._slot.current[0] = self._slot.current[0], 0  # a process killed while it waits is no attempt
+            self._waited += self._hearing.wait_for_room()
+            self._slot.current[0] = number
+        return True
+
+    def _keep(self, batch: Batch, indexes: range, made: list[Sent]) -> None:
+        """The calls with these messages are over, and this is what they made."""
+        if self._send(made):
+            return
+        self._counts.sent += len(made)
+        self._effects.keep(made, sum([packed.weight for _, packed in made]))
+        self._effects.apply(batch.delivery, indexes, batch.ids)
+
+    def _apply_again(self, applied: Applied) -> None:
+        """For the state's sake. What fails here ends the process: the next one starts from the last checkpoint."""
+        delivery, indexes = applied
+        batch = Batch.open(delivery, self._ports[delivery.edge])
+        if batch.reference is not None:
+            batch.fill(self._transport.read_blob(batch.reference.subjects(self._names, delivery.edge)))
+        self._slot.begin(delivery.edge, batch.ids, batch.failed + 1)
+        self._context.attempt = batch.failed + 1
+        made: list[Sent] = []
+        self._call_each(batch, indexes, made, again=True)
+        self._slot.leave()
+        self._keep(batch, indexes, made)

@@ -1,0 +1,122 @@
+"""What a replica says of itself: its numbers, a few times a second, and what went wrong; and its log of failures."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from interactem.runtime.failures import Failure
+from interactem.runtime.transports import Transport
+
+REPORT_SECONDS = 0.25
+EVENT_BYTES = 64_000
+"""So much of events goes into one report; of what is beyond, only the number."""
+LOGGED_AT_ONCE = 3
+LOG_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a replica has done in its life; `kernel` is the mean time of one call, in seconds."""
+
+    received: int = 0
+    sent: int = 0
+    retried: int = 0
+    dead: int = 0
+    kernel: float = 0.0
+    waiting: int = 0
+
+    def timed(self, calls: int, seconds: float) -> None:
+        mean = max(seconds / calls, 1e-9)
+        self.kernel = 0.7 * self.kernel + 0.3 * mean if self.kernel else mean
+
+    def to_value(self) -> dict[str, Any]:
+        return {
+            "received": self.received,
+            "sent": self.sent,
+            "retried": self.retried,
+            "dead": self.dead,
+            "kernel": self.kernel,
+            "waiting": self.waiting,
+        }
+
+
+class Reporter:
+    """Tells the engine and the operators upstream. Under `events` a report lists what happened since the last one."""
+
+    def __init__(self, transport: Transport, subject: str, counts: Counts) -> None:
+        self.counts = counts
+        self._transport = transport
+        self._subject = subject
+        self._reported = 0.0
+        self._told_speed = False
+        self._events: list[dict[str, Any]] = []
+        self._event_bytes = 0
+        self._omitted = 0
+
+    @property
+    def due(self) -> float:
+        """Seconds until the next report."""
+        return self._reported + REPORT_SECONDS - time.monotonic()
+
+    def now_and_then(self) -> None:
+        """Report if it is time; at once where the kernel's speed is known for the first time: batches depend on it."""
+        if self.due <= 0 or (self.counts.kernel and not self._told_speed):
+            self.report()
+
+    def report(self) -> None:
+        self._reported = time.monotonic()
+        self._told_speed = self.counts.kernel > 0
+        value = self.counts.to_value()
+        if self._omitted:
+            self._events.append({"kind": "omitted", "events": self._omitted})
+        if self._events:
+            value["events"], self._events = self._events, []
+            self._event_bytes = self._omitted = 0
+        self._transport.report(self._subject, msgpack.packb(value))
+
+    def event(self, kind: str, value: dict[str, Any]) -> None:
+        event = {"kind": kind, **value}
+        size = sum(len(item) for item in event.values() if isinstance(item, str)) + 100
+        if self._event_bytes + size > EVENT_BYTES:
+            self._omitted += 1
+            return
+        self._event_bytes += size
+        self._events.append(event)
+
+
+class FailureLog:
+    """Logs failures with their tracebacks; of those that are alike only a few each second, and how many there were."""
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._since = 0.0
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def log(self, what: str, failure: Failure) -> None:
+        if self._clock() - self._since >= LOG_SECONDS:
+            self.flush()
+        kind = _kind(failure)
+        seen = self._seen[kind] = self._seen.get(kind, 0) + 1
+        if seen <= LOGGED_AT_ONCE:
+            self._logger.warning("%s: %s", what, failure.traceback or failure.error)
+
+    def flush(self) -> None:
+        """Say how many were left out."""
+        for (error, where), seen in self._seen.items():
+            if seen > LOGGED_AT_ONCE:
+                self._logger.warning("%d more failures like it: %s%s", seen - LOGGED_AT_ONCE, error, where)
+        self._seen.clear()
+        self._since = self._clock()
+
+
+def _kind(failure: Failure) -> tuple[str, str]:
+    """What makes failures alike: the type of the error and the line that raised it, whatever its text says."""
+    places = [line.strip() for line in failure.traceback.splitlines() if line.lstrip().startswith("File ")]
+    return failure.error.partition(":")[0], f" ({places[-1]})" if places else ""

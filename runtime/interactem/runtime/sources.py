@@ -1,0 +1,234 @@
+"""Sources: operators that nothing is sent to. Each position that they have got to is stored with what was sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from interactem.runtime import checkpoint as checkpoints
+from interactem.runtime.assignment import Assignment
+from interactem.runtime.blobs import HEADROOM
+from interactem.runtime.calls import Caller
+from interactem.runtime.checkpoint import Checkpoint
+from interactem.runtime.context import Context
+from interactem.runtime.effects import Effects
+from interactem.runtime.errors import InteractemRuntimeError, MessageTooLargeError
+from interactem.runtime.failures import Failure, backoff, is_last
+from interactem.runtime.hearing import Hearing
+from interactem.runtime.ids import source_id, source_name
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.outbox import Outbox, Place, Sent
+from interactem.runtime.packing import Packing
+from interactem.runtime.reports import FailureLog, Reporter
+from interactem.runtime.subjects import Names
+from interactem.runtime.transports import Store
+
+IDLE_FIRST = 0.001
+IDLE_MOST = 1.0
+LOOK_SECONDS = 0.001
+"""How often a source looks for what it is told, at most."""
+
+
+class SourceError(InteractemRuntimeError):
+    """A source failed as often as it may without sending anything in between."""
+
+
+class Source:
+    """Calls the kernel until the data ends or we are told to finish. `arm` starts the time limit of a call."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        caller: Caller,
+        packing: Packing,
+        context: Context,
+        hearing: Hearing,
+        outbox: Outbox,
+        effects: Effects,
+        reporter: Reporter,
+        log: FailureLog,
+        arm: Callable[[float], None],
+    ) -> None:
+        self._assignment = assignment
+        self._caller = caller
+        self._kernel = caller.kernel
+        self._packing = packing
+        self._context = context
+        self._hearing = hearing
+        self._outbox = outbox
+        self._effects = effects
+        self._reporter = reporter
+        self._counts = reporter.counts
+        self._log = log
+        self._arm = arm
+        self._record = Names(assignment.run).record(assignment.operator, context.replica, "checkpoint")
+        self._look_at = 0.0
+        self._position = 0
+        self._prefix = ""
+        self._marked = False  # whether what this incarnation begins with is stored
+        outbox.locate = self._locate
+
+    def produce(self) -> None:
+        """Raises `SourceError` after `max_attempts` failures in a row."""
+        checkpoint = self._effects.checkpoint
+        if checkpoint.finished and not checkpoint.drained:
+            return  # the data has ended, and an earlier incarnation has seen it
+        if not self._hearing.told_to_finish:
+            checkpoint.finished = checkpoint.drained = False  # it was drained, and goes on
+        self._begin(checkpoint)
+        failures = 0
+        while not self._hearing.told_to_finish:
+            start = self._position
+            try:
+                self._context.attempt = failures + 1
+                if self._kernel.generator:
+                    self._run_generator()
+                    return
+                self._call_repeatedly()
+            except Exception as error:
+                self._outbox.check()
+                failures = 1 if self._position != start else failures + 1
+                self._failed(error, failures)
+
+    def _failed(self, error: Exception, failures: int) -> None:
+        failure = Failure.of(error, failures)
+        self._log.log("source", failure)
+        self._reporter.event("failure", failure.to_value())
+        if is_last(failures, self._assignment.max_attempts):
+            raise SourceError(f"the source failed {failures} times in a row: {failure.error}") from error
+        self._counts.retried += 1
+        self._effects.restart_state()
+        self._hearing.pause(backoff(failures))
+
+    # where it begins
+
+    def _begin(self, checkpoint: Checkpoint) -> None:
+        if self._begins_anew(checkpoint):
+            checkpoint.epoch += 1
+            checkpoint.position = 0
+        self._position = checkpoint.position
+        name = source_name(self._context.operator, self._context.replica, checkpoint.epoch)
+        self._prefix = f"{name}."
+
+    def _begins_anew(self, checkpoint: Checkpoint) -> bool:
+        """Whether a restarted source counts anew.
+
+        A function that is called again and does not ask for its position has no beginning to go back to.
+        """
+        goes_on = checkpoint.resumes or self._kernel.generator
+        return self._effects.restored and not (goes_on and self._kernel.replayable)
+
+    def _mark_beginning(self) -> None:
+        """Before anything is sent that cannot be made again: have it stored that this epoch is taken."""
+        self._marked = True
+        if not (self._kernel.replayable and (self._kernel.generator or self._context.position_used)):
+            self._effects.store_now()
+
+    # calling
+
+    def _run_generator(self) -> None:
+        begun = self._position
+        self._context._position = begun if self._kernel.replayable else 0
+        self._context.position_used = False
+        skip = -1
+        for result in self._limited(self._caller.invoke(None, self._hearing.parameters)):
+            if skip < 0:
+                # a generator that did not ask where to start has started at its beginning
+                skip = begun if self._kernel.replayable and not self._context.position_used else 0
+            if skip:
+                skip -= 1
+            else:
+                self._emit(result)
+            if self._is_time_to_look() and self._look():
+                return
+
+    def _call_repeatedly(self) -> None:
+        idle = IDLE_FIRST
+        while not self._hearing.told_to_finish:
+            self._context._position = self._position
+            [result] = self._limited(self._caller.invoke(None, self._hearing.parameters) for _ in range(1))
+            if self._emit_if_any(result):
+                idle = IDLE_FIRST
+                if self._is_time_to_look():
+                    self._look()
+            else:
+                self._hearing.pause(idle)
+                idle = min(IDLE_MOST, idle * 2)
+
+    def _limited(self, results: Iterable[Any]) -> Iterator[Any]:
+        """The same results; getting each one may take as long as a call may."""
+        limit = self._caller.hard_limit
+        if not limit:
+            yield from results
+            return
+        iterator = iter(results)
+        while True:
+            self._arm(limit)
+            try:
+                result = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self._arm(0)
+            yield result
+
+    def _is_time_to_look(self) -> bool:
+        return time.monotonic() >= self._look_at or self._outbox.full
+
+    def _look(self) -> bool:
+        """Hear what there is, and wait while the broker is behind. Returns whether we are to end."""
+        self._hearing.look()
+        while not self._hearing.told_to_finish and not self._outbox.wait_for_room(0.2):
+            self._hearing.look()
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        return self._hearing.told_to_finish
+
+    # sending
+
+    def _emit_if_any(self, result: Any) -> bool:
+        messages = self._caller.checked(result)
+        if messages:
+            self._emit(messages)
+        return bool(messages)
+
+    def _emit(self, result: Any) -> None:
+        """Send what was yielded once: nothing of it, if any of it cannot be sent."""
+        made: list[Sent] = []
+        if type(result) is BytesMessage and result.target is None:
+            weight = self._packing.pack_into(made, result, f"{self._prefix}{self._position}", None)
+        else:
+            weight = self._pack_several(made, result)
+        if not self._marked:
+            self._mark_beginning()
+        if self._context.state_used:
+            self._snapshot_state()
+        self._position += 1
+        self._effects.checkpoint.position = self._position
+        self._counts.sent += len(made)
+        self._outbox.send(made, weight)
+        self._outbox.put(Place((self._position, self._effects.snapshot_bytes)))
+
+    def _pack_several(self, made: list[Sent], result: Any) -> int:
+        source = self._prefix[:-1]
+        weight = 0
+        for index, message in enumerate(self._caller.checked(result)):
+            weight += self._packing.pack_into(made, message, source_id(source, self._position, index), None)
+        return weight
+
+    def _snapshot_state(self) -> None:
+        size, most = len(self._effects.snapshot()), self._assignment.max_payload - HEADROOM
+        if size > most:
+            raise MessageTooLargeError(size, most, "a source's context.state")
+
+    def _locate(self, mark: tuple[int, bytes]) -> Store:
+        """What is stored of a position: called by the transport's thread, for the latest one alone."""
+        position, state = mark
+        checkpoint = self._effects.checkpoint
+        place = Checkpoint(
+            position=position,
+            epoch=checkpoint.epoch,
+            finishes=checkpoint.finishes,
+            resumes=checkpoint.resumes or self._context.position_used,
+        )
+        return Store(self._record, checkpoints.encode(place, state))
