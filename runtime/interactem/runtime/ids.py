@@ -52,6 +52,17 @@ def output_id(input_id: str, edge: int, index: int) -> str:
     return f"{input_id}/{edge}.{index}"
 
 
+def redriven_id(message_id: str, times: int) -> str:
+    """The id of a dead letter that is sent once more: `frames!1.17/2.0`.
+
+    Whoever has an effect must not take it, nor what is made from it, for something that it has seen or, below the low
+    watermark, cannot come any more.
+    """
+    root, slash, rest = message_id.partition("/")
+    source, _, position = root.rpartition(".")
+    return f"{source.partition('!')[0]}!{times}.{position}{slash}{rest}"
+
+
 def file(message_id: str) -> Filed:
     """Where an id belongs. Text that is not one of our ids is a prefix of its own."""
     parts = message_id.split("/")
