@@ -68,7 +68,8 @@ def run_script(text: str, folder: Path, name: str, *, progress: bool = False) ->
         assert "Traceback" not in done.stderr or "Traceback" in "\n".join(step.err), told
         assert done.returncode == step.code, f"{told}--- exit code {done.returncode}, expected {step.code}"
         assert matches(step.out, done.stdout), f"{told}--- expected stdout\n" + "\n".join(step.out)
-        assert (progress and not step.err) or matches(step.err, done.stderr), f"{told}--- expected stderr\n" + "\n".join(step.err)
+        if step.err or not progress:
+            assert matches(step.err, done.stderr), f"{told}--- expected stderr\n" + "\n".join(step.err)
 
 
 def _run(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

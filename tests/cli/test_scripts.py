@@ -24,7 +24,7 @@ def test_script(script, tmp_path):
 def test_the_examples_of_the_documentation(tmp_path):
     blocks = re.findall(r"^```console\n(.*?)^```", (DOCS / "cli.md").read_text(), re.M | re.S)
     assert blocks
-    scripts.run_script("".join(blocks), tmp_path, "cli.md")
+    scripts.run_script("".join(blocks), tmp_path, "cli.md", progress=True)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from interactem.runtime.errors import ArrayError
 from interactem.runtime.messages import BytesMessage, MessageHeader
 from interactem.spec import Problem, SpecError, read_json
 from interactem.spec.models import SpecModel, null_is_empty
-from interactem.spec.parsing import _validate as validate
+from interactem.spec.parsing import validate
 from interactem.spec.wording import join_path
 
 if TYPE_CHECKING:

@@ -25,13 +25,13 @@ def parse_operator(given: object, source: str) -> OperatorSpec:
     `source` names it in the problems. Raises `SpecError` with all of them.
     """
     value = read_json(given, source) if isinstance(given, str | bytes) else given
-    return _validate(OperatorSpec, value, source, list(_repeated_names(value, source)))
+    return validate(OperatorSpec, value, source, list(_repeated_names(value, source)))
 
 
 def parse_pipeline(given: object, source: str) -> PipelineSpec:
     """The pipeline in a pipeline file, likewise. The graph's own rules are for `Graph` to check."""
     value = read_json(given, source) if isinstance(given, str | bytes) else given
-    return _validate(PipelineSpec, value, source, [])
+    return validate(PipelineSpec, value, source, [])
 
 
 def read_json(text: str | bytes, source: str) -> Any:
@@ -88,7 +88,7 @@ def _json_hint(text: str, error: json.JSONDecodeError) -> str:
     return ""
 
 
-def _validate(model: type[Model], value: object, source: str, problems: list[Problem]) -> Model:
+def validate(model: type[Model], value: object, source: str, problems: list[Problem]) -> Model:
     try:
         parsed = model.model_validate(value)
     except ValidationError as error:
