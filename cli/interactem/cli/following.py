@@ -8,15 +8,19 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from interactem.cli.failures import FailedError, InvalidError
 from interactem.cli.output import print_json, print_table, say
 from interactem.engine import collect
-from interactem.engine.index import RunIndex, RunRecord
+from interactem.engine.errors import UnknownRunError
+from interactem.engine.folders import RunFolder
+from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord
 from interactem.engine.letters import DeadLetter, letters, redrive, unfinish
 from interactem.engine.live import check_parameters, set_parameters
+from interactem.engine.plan import Plan
 from interactem.engine.runs import connected
 from interactem.spec import parse_assignment
 
@@ -24,8 +28,20 @@ FOLLOW_SECONDS = 0.2
 
 
 def find_run(given: str) -> RunRecord:
-    """Raises `UnknownRunError`."""
-    return RunIndex().find(given)
+    """The run that is meant. One that the index does not know is found by its folder. Raises `UnknownRunError`."""
+    try:
+        return RunIndex().find(given)
+    except UnknownRunError:
+        if not Path(given, "plan.json").is_file():
+            raise
+        return _unlisted(RunFolder.open(Path(given)))
+
+
+def _unlisted(folder: RunFolder) -> RunRecord:
+    plan = folder.read_plan()
+    nobody = ProcessIdentity(0, "", "")
+    summary = folder.read_summary() or {"state": "interrupted"}
+    return RunRecord(plan["run"], plan["name"], folder.path, nobody, "", None, "", summary["state"])
 
 
 def state_of(record: RunRecord) -> str:
@@ -89,9 +105,9 @@ def stop(record: RunRecord, *, now: bool, as_json: bool) -> None:
     if not record.alive:
         raise InvalidError(f"run {record.run} does not run: it is {state_of(record)}")
     os.kill(record.supervisor.pid, signal.SIGTERM)
-    if now:
-        time.sleep(FOLLOW_SECONDS)
-        _signal_again(record)
+    if now:  # two signals that differ: of two that are equal one may be lost
+        with suppress(ProcessLookupError):
+            os.kill(record.supervisor.pid, signal.SIGINT)
     while record.supervisor.alive:
         time.sleep(FOLLOW_SECONDS)
     ended = RunIndex().find(record.run)
@@ -101,20 +117,17 @@ def stop(record: RunRecord, *, now: bool, as_json: bool) -> None:
         say(f"run {ended.run}: {state_of(ended)}")
 
 
-def _signal_again(record: RunRecord) -> None:
-    if record.supervisor.alive:
-        os.kill(record.supervisor.pid, signal.SIGTERM)
-
-
-def set_values(record: RunRecord, texts: Iterable[str], *, as_json: bool) -> None:
+def set_values(record: RunRecord, texts: Iterable[str], *, broker: str | None, as_json: bool) -> None:
     values: dict[str, dict[str, object]] = {}
     for text in texts:
         operator, parameter, value = parse_assignment(text)
         values.setdefault(operator, {})[parameter] = value
 
+    typed = check_parameters(Plan.from_value(RunFolder.open(record.folder).read_plan()), values)
+
     async def change() -> dict[str, Any]:
-        async with connected(record) as (plan, storer):
-            return await set_parameters(storer, plan, check_parameters(plan, values))
+        async with connected(record, broker) as (plan, storer):
+            return await set_parameters(storer, plan, typed)
 
     changed = asyncio.run(change())
     if as_json:
@@ -125,13 +138,13 @@ def set_values(record: RunRecord, texts: Iterable[str], *, as_json: bool) -> Non
             say(f"{key}.{name} = {parameters.get(name)!r}")
 
 
-def read_letters(record: RunRecord) -> list[DeadLetter]:
+def read_letters(record: RunRecord, *, broker: str | None) -> list[DeadLetter]:
     result = None if record.alive else collect(record.folder)
     if result is not None and result.state == "completed" and not result.dead:
         return []
 
     async def read() -> list[DeadLetter]:
-        async with connected(record) as (plan, storer):
+        async with connected(record, broker) as (plan, storer):
             return await letters(storer, plan)
 
     return asyncio.run(read())
@@ -177,15 +190,18 @@ def _describe(letter: DeadLetter) -> Iterator[str]:
     yield from (f"  {line}" for line in letter.traceback.splitlines())
 
 
-def retry_letters(record: RunRecord, ids: Iterable[str], operator: str | None) -> tuple[list[str], list[str]]:
+def retry_letters(
+    record: RunRecord, ids: Iterable[str], operator: str | None, *, broker: str | None
+) -> tuple[list[str], list[str]]:
     """Send them once more. Returns their ids and, for a run that does not run, the operators to go on with."""
 
     async def retry() -> tuple[list[str], list[str]]:
-        async with connected(record) as (plan, storer):
+        async with connected(record, broker) as (plan, storer):
             chosen = choose(await letters(storer, plan), ids, operator)
             operators = sorted({letter.operator for letter in chosen})
-            if not record.alive:
+            if chosen and not record.alive:
                 await unfinish(storer, plan, operators)
+                RunFolder.open(record.folder).summary.unlink(missing_ok=True)  # it has not come to its end any more
             await redrive(storer, plan, chosen)
             return [letter.id for letter in chosen], [] if record.alive else operators
 

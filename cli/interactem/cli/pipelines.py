@@ -193,12 +193,13 @@ def stop(
 def set_parameters(
     run_id: RunId,
     values: Annotated[list[str], typer.Argument(metavar="OPERATOR.PARAMETER=VALUE", help="New values.")],
+    broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
     """Change parameters of a run. Its kernels get them with their next message."""
     from interactem.cli.following import find_run, set_values
 
-    set_values(find_run(run_id), values, as_json=as_json)
+    set_values(find_run(run_id), values, broker=broker, as_json=as_json)
 
 
 dead = typer.Typer(help="Messages that failed their last attempt: look at them, try them again.", no_args_is_help=True)
@@ -209,19 +210,25 @@ OfOperator = Annotated[str | None, typer.Option("--operator", help="Only those o
 
 
 @dead.command("ls")
-def dead_ls(run_id: RunId, operator: OfOperator = None, as_json: AsJson = False) -> None:
+def dead_ls(run_id: RunId, operator: OfOperator = None, broker: Broker = None, as_json: AsJson = False) -> None:
     """List the dead letters of a run."""
     from interactem.cli.following import choose, find_run, list_letters, read_letters
 
-    list_letters(choose(read_letters(find_run(run_id)), (), operator), as_json=as_json)
+    list_letters(choose(read_letters(find_run(run_id), broker=broker), (), operator), as_json=as_json)
 
 
 @dead.command("show")
-def dead_show(run_id: RunId, ids: LetterIds = None, operator: OfOperator = None, as_json: AsJson = False) -> None:
+def dead_show(
+    run_id: RunId,
+    ids: LetterIds = None,
+    operator: OfOperator = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
     """Show dead letters with their errors and tracebacks."""
     from interactem.cli.following import choose, find_run, read_letters, show_letters
 
-    show_letters(choose(read_letters(find_run(run_id)), ids or (), operator), as_json=as_json)
+    show_letters(choose(read_letters(find_run(run_id), broker=broker), ids or (), operator), as_json=as_json)
 
 
 @dead.command("retry")
@@ -229,6 +236,7 @@ def dead_retry(
     run_id: RunId,
     ids: LetterIds = None,
     operator: OfOperator = None,
+    broker: Broker = None,
     allow_dead: AllowDead = False,
     as_json: AsJson = False,
 ) -> int:
@@ -238,10 +246,16 @@ def dead_retry(
     from interactem.cli.output import counted, print_json, say
 
     record = find_run(run_id)
-    sent, resumed = retry_letters(record, ids or (), operator)
+    sent, resumed = retry_letters(record, ids or (), operator, broker=broker)
     if resumed:
         return running.resume(
-            record.folder, broker=None, detached=False, seconds=None, allow_dead=allow_dead, as_json=as_json, again=True
+            record.folder,
+            broker=broker,
+            detached=False,
+            seconds=None,
+            allow_dead=allow_dead,
+            as_json=as_json,
+            again=True,
         )
     if as_json:
         print_json({"retried": sent})

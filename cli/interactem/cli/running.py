@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from interactem.engine import PreparedRun, RunResult, execute, prepare, reopen
 from interactem.engine.detached import detach
 from interactem.engine.interrupts import interrupts
 from interactem.engine.progress import OperatorProgress
-from interactem.engine.supervisor import Supervisor
+from interactem.engine.supervisor import GRACE_SECONDS, Supervisor
 from interactem.spec import Graph
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def run(loaded: LoadedPipeline, *, run_dir: Path | None, broker: str | None, det
 
 
 def resume(folder: Path, *, broker: str | None, detached: bool, **end: Any) -> int:
+    again = end.pop("again", False)
+
     async def ready(tell: Callable[[str, str], None]) -> PreparedRun:
-        return await reopen(folder, broker=broker, again=end.pop("again", False), progress=tell)
+        return await reopen(folder, broker=broker, again=again, progress=tell)
 
     return _go(ready, detached=detached, **end)
 
@@ -72,19 +75,22 @@ def _go(
     screen = Screen(quiet=as_json)
 
     async def whole() -> RunResult | PreparedRun:
-        with screen.preparing() as tell:
-            prepared = await ready(tell)
-        if detached:
-            return prepared
-        screen.begin(prepared)
-        with interrupts(screen.note) as take, screen.showing():
+        with interrupts(screen.note) as take:
+            with screen.preparing() as tell:
+                prepared = await ready(tell)
+            if detached:
+                return prepared
+            screen.begin(prepared)
 
             def started(supervisor: Supervisor) -> None:
                 take(supervisor)
                 if seconds is not None:
-                    asyncio.get_running_loop().call_later(seconds, _time_is_up, supervisor, seconds)
+                    words = f"its time of {seconds:g} s was up"
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(seconds, partial(supervisor.drain, words, grace=GRACE_SECONDS))
 
-            return await execute(prepared, observe=screen.observe, started=started)
+            with screen.showing():
+                return await execute(prepared, observe=screen.observe, started=started)
 
     try:
         outcome = asyncio.run(whole())
@@ -94,11 +100,6 @@ def _go(
         return _tell_detached(outcome, as_json)
     screen.end(outcome)
     return _exit_code(outcome, screen, allow_dead)
-
-
-def _time_is_up(supervisor: Supervisor, seconds: float) -> None:
-    supervisor.reason = f"its time of {seconds:g} s was up"
-    supervisor.drain()
 
 
 def _tell_detached(prepared: PreparedRun, as_json: bool) -> int:

@@ -13,11 +13,21 @@ from typing import Literal
 from interactem.engine.launchers import Exit
 from interactem.engine.plan import Plan, PlannedOperator
 
+State = Literal["starting", "running", "draining", "completed", "stopped", "failed"]
+"""Of a run."""
+ENDED: frozenset[State] = frozenset({"completed", "stopped", "failed"})
+
 RESTART_FIRST = 0.05
 RESTART_MOST = 10.0
+IN_CALL_MOST = 1.0
+KILLED_MOST = 0.5
 DEATHS_WITHOUT_PROGRESS = 5
+KILLS_WITHOUT_PROGRESS = 100
+"""How often a replica may be killed in a row: that is somebody's doing, and no fault of its own."""
 KILLS_PER_ATTEMPT = 10
 """So many deaths by `kill -9` during one message count as one attempt at it: they may well be somebody's doing."""
+BROKER_GONE = 4
+"""The exit code of a replica that has lost the broker."""
 _FATAL = {2: "its settings are wrong", 3: "its run.py does not load", 5: "it failed for the last time"}
 
 
@@ -62,18 +72,23 @@ def after_death(exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: 
     reason = str(exit)
     if exit.code in _FATAL:
         return Death(False, f"{_FATAL[exit.code]} ({reason})")
-    blamed = in_call and exit.code != 4 and (not _is_kill(exit) or kills >= KILLS_PER_ATTEMPT)
-    delay = min(RESTART_MOST, RESTART_FIRST * 2 ** min(deaths, 20))
     if in_call:
         # the message answers for it, and its attempts are bounded: the restart policy is not concerned
-        error = _kernel_error(exit, timeout)
-        return Death(True, reason, min(delay, 1.0), blamed, error)
-    if deaths >= DEATHS_WITHOUT_PROGRESS:
+        blamed = exit.code != BROKER_GONE and (not is_kill(exit) or kills >= KILLS_PER_ATTEMPT)
+        return Death(True, reason, restart_delay(deaths, IN_CALL_MOST), blamed, _kernel_error(exit, timeout))
+    most = KILLS_WITHOUT_PROGRESS if is_kill(exit) else DEATHS_WITHOUT_PROGRESS
+    if deaths >= most:
         return Death(False, f"it died {deaths} times in a row without any progress, the last time with {reason}")
-    return Death(True, reason, delay if deaths else 0.0)
+    return Death(True, reason, restart_delay(deaths, KILLED_MOST if is_kill(exit) else RESTART_MOST))
 
 
-def _is_kill(exit: Exit) -> bool:
+def restart_delay(deaths: int, most: float = RESTART_MOST) -> float:
+    """Seconds to wait before a replica is started again that had died so often in a row before this death."""
+    return min(most, RESTART_FIRST * 2.0 ** min(deaths - 1, 20)) if deaths else 0.0
+
+
+def is_kill(exit: Exit) -> bool:
+    """Whether somebody else has ended it, so that neither it nor its message is to blame."""
     return exit.signal in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT) and not exit.out_of_memory
 
 
@@ -81,6 +96,3 @@ def _kernel_error(exit: Exit, timeout: float | None) -> str:
     if exit.signal == signal.SIGALRM and timeout is not None:
         return f"TimeoutError: the kernel took longer than its limit of {timeout:g} s; its process was ended"
     return f"the kernel ended its process ({exit})"
-
-
-State = Literal["starting", "running", "draining", "completed", "stopped", "failed"]

@@ -1,4 +1,4 @@
-"""`python -m interactem.engine.detached FOLDER`: goes on with the run that was laid down in a folder, on its own."""
+"""`python -m interactem.engine.detached FOLDER [BROKER [CREDENTIALS]]`: goes on, alone, with the run of a folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 from interactem.engine.errors import EngineError
-from interactem.engine.folders import RunFolder
 from interactem.engine.index import RunIndex, RunRecord
 from interactem.engine.interrupts import interrupts
 from interactem.engine.runs import PreparedRun, execute, reopen
+from interactem.runtime.connections import Address
+from interactem.runtime.errors import InteractemRuntimeError
 
 START_SECONDS = 60.0
 
@@ -25,7 +26,7 @@ def detach(prepared: PreparedRun) -> RunRecord:
     log = prepared.folder.path / "supervisor.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "interactem.engine.detached", str(prepared.folder.path)],
+            [sys.executable, "-m", "interactem.engine.detached", str(prepared.folder.path), *_broker(prepared.broker)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -44,8 +45,15 @@ def detach(prepared: PreparedRun) -> RunRecord:
     raise EngineError(f"the supervisor of run {prepared.run} did not start: {words}")
 
 
-async def _main(folder: Path) -> int:
-    prepared = await reopen(folder)
+def _broker(address: Address | None) -> list[str]:
+    """The password stands in the file, not here."""
+    if address is None:
+        return []
+    return [address.url] if address.credentials is None else [address.url, str(address.credentials)]
+
+
+async def _main(folder: Path, broker: Address | None) -> int:
+    prepared = await reopen(folder, broker=broker, again=True)  # whoever detached it has decided that it goes on
     with interrupts() as started:
         result = await execute(prepared, started=started)
     return 0 if result.state == "completed" else 1
@@ -53,6 +61,7 @@ async def _main(folder: Path) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(asyncio.run(_main(RunFolder(Path(sys.argv[1])).path)))
-    except EngineError as error:
+        folder, *broker = sys.argv[1:]
+        sys.exit(asyncio.run(_main(Path(folder), Address(broker[0], *map(Path, broker[1:])) if broker else None)))
+    except (EngineError, InteractemRuntimeError) as error:
         sys.exit(str(error))

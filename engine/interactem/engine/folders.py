@@ -16,6 +16,8 @@ from interactem.engine.files import write_json
 VERSION = 1
 """Of `plan.json`, `events.jsonl` and `summary.json`."""
 
+FOLDER_TAKEN = "there is a run in this folder already; resume it, or give another folder with --run-dir"
+
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -52,8 +54,7 @@ class RunFolder:
                 part.mkdir(exist_ok=True)
         except FileExistsError:
             if folder.events.exists():
-                advice = "resume it, or give another folder with --run-dir"
-                raise RunFolderError(folder.path, f"there is a run in this folder already; {advice}") from None
+                raise RunFolderError(folder.path, FOLDER_TAKEN) from None
             raise RunFolderError(folder.path, "is in the way: a run needs a folder of its own") from None
         except OSError as error:
             reason = f"cannot be made: {error.strerror}; give another folder with --run-dir"

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,6 @@ async def inspect_all(
 
 
 async def _inspect(folder: Path, python: Path) -> str | None:
-    import os
-
     process = await asyncio.create_subprocess_exec(
         *(str(python), "-m", "interactem.runtime.inspection", str(folder)),
         stdin=asyncio.subprocess.DEVNULL,
@@ -52,7 +52,12 @@ async def _inspect(folder: Path, python: Path) -> str | None:
         stderr=asyncio.subprocess.PIPE,
         env=child_environment(os.environ, {}),
     )
-    answer, noise = await process.communicate()
+    try:
+        answer, noise = await process.communicate()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            process.kill()
+        raise
     try:
         document: dict[str, Any] = json.loads(answer)
     except ValueError:

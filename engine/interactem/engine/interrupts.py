@@ -12,7 +12,10 @@ from interactem.engine.supervisor import GRACE_SECONDS, Supervisor
 
 @contextmanager
 def interrupts(tell: Callable[[str], None] = lambda text: None) -> Iterator[Callable[[Supervisor], None]]:
-    """Gives what `execute` is to call with the supervisor. Needs a running event loop in the main thread."""
+    """Gives what `execute` is to call with the supervisor. Before that, a signal cancels the current task.
+
+    Needs a running event loop in the main thread.
+    """
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     supervisors: list[Supervisor] = []
@@ -24,15 +27,13 @@ def interrupts(tell: Callable[[str], None] = lambda text: None) -> Iterator[Call
             if main is not None:
                 main.cancel()
             return
-        supervisor = supervisors[0]
+        supervisor, name = supervisors[0], signal.Signals(number).name
         if len(asked) > 1:
             tell("stopping now")
-            supervisor.stop("stopped at once")
+            supervisor.stop(f"interrupted by {name}, at once")
             return
         tell("draining: what is under way is worked off; once more to stop now")
-        supervisor.drain()
-        if number == signal.SIGTERM:
-            loop.call_later(GRACE_SECONDS, supervisor.stop, f"not drained after {GRACE_SECONDS:g} s")
+        supervisor.drain(f"interrupted by {name}", grace=GRACE_SECONDS if number == signal.SIGTERM else None)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)

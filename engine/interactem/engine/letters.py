@@ -81,16 +81,27 @@ async def redrive(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> l
     the operator at all, and where its operator will not look at it any more in this run.
     """
     chosen = list(chosen)
-    finished = await storer.last(plan.names.record_stream, [plan.names.control("*", "finish")])
     for letter in chosen:
         if letter.about.get("unreadable"):
             raise EngineError(f"{letter.id} is not a message and cannot be tried again: {letter.error}")
-        if plan.names.control(plan.operator(letter.operator).index, "finish") in finished:
-            raise EngineError(f"{letter.operator} has come to its end; when the run has too, try again")
+    await _refuse_late(storer, plan, chosen)
     for letter in chosen:
         await storer.store(_again(plan, letter))
+    # operators may have come to their ends before these were stored: then the letters stay
+    await _refuse_late(storer, plan, chosen)
+    for letter in chosen:
         await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.dead_stream}", {"filter": letter.subject})
     return sorted({letter.operator for letter in chosen})
+
+
+async def _refuse_late(storer: Storer, plan: Plan, chosen: list[DeadLetter]) -> None:
+    finishes = {
+        letter.operator: plan.names.control(plan.operator(letter.operator).index, "finish") for letter in chosen
+    }
+    told = await storer.last(plan.names.record_stream, list(finishes.values())) if finishes else {}
+    for operator, subject in finishes.items():
+        if subject in told:
+            raise EngineError(f"{operator} has come to its end; when the run has too, try again")
 
 
 async def unfinish(storer: Storer, plan: Plan, operators: Iterable[str]) -> None:

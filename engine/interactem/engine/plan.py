@@ -17,6 +17,10 @@ ACK_WAIT = 5.0
 DEFAULT_ATTEMPTS = 3
 _STREAM_MOST = 512 * MEBIBYTE
 """What waits in one stream at most: more is no use to anyone, as the sender waits then."""
+_PARTS = 20
+"""Into so many parts the store is divided; two of them are nobody's."""
+_MESSAGES_AT_LEAST = 4
+"""So many of the largest messages fit into the smallest stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +170,18 @@ class Consumer:
         return str(self.config["durable_name"])
 
 
+def largest_payload(graph: Graph, store_bytes: int) -> int:
+    """What one NATS message may hold, so that several fit into each of the run's streams. More travels in pieces."""
+    outputs = sum(len(graph.outgoing(key, port.name)) > 0 for key in graph.order for port in graph.spec(key).outputs)
+    part = store_bytes // _PARTS
+    return min(2 * part, 8 * part // max(1, outputs)) // _MESSAGES_AT_LEAST
+
+
 def stream_configs(plan: Plan, store_bytes: int) -> list[dict[str, Any]]:
     """The run's streams. Together they hold at most `store_bytes`, and each refuses what is over its part."""
     names = plan.names
     outputs = [output for operator in plan.operators for output in operator.assignment.outputs if output.edges]
-    part = store_bytes // 20
+    part = store_bytes // _PARTS
     each = min(_STREAM_MOST, 8 * part // max(1, len(outputs)))
     streams = [
         {**_stream(names.stream(o.stream), names.messages(o.stream, "*"), each), "retention": "interest"}

@@ -21,28 +21,35 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from nats.aio.client import Client
+
 from interactem.engine.broker import MEBIBYTE, EmbeddedBroker, store_limit
 from interactem.engine.environments import Environment, Progress, prepare_all
 from interactem.engine.errors import BrokerError, RunFolderError
 from interactem.engine.files import write_private
-from interactem.engine.folders import EventLog, RunFolder, new_run_id, utc_now
+from interactem.engine.folders import FOLDER_TAKEN, EventLog, RunFolder, new_run_id, utc_now
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder
 from interactem.engine.inspections import inspect_all
 from interactem.engine.launchers import Launcher
-from interactem.engine.plan import Plan, make_plan
+from interactem.engine.plan import Plan, largest_payload, make_plan
 from interactem.engine.processes import ProcessLauncher
 from interactem.engine.progress import OperatorProgress
-from interactem.engine.supervisor import Observer, Supervisor, Surroundings
+from interactem.engine.supervisor import Observer, Supervisor
+from interactem.engine.surroundings import Surroundings
 from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.errors import TransportError
 from interactem.spec import Graph
 
+NO_STORE = "has no store of its own any more; if it used a broker of yours, name that with --broker URL"
 OWN_PAYLOAD = 8 * MEBIBYTE
 MAX_MESSAGE = 1024 * MEBIBYTE
-EXTERNAL_PAYLOAD = MEBIBYTE
+LEAST_PAYLOAD = MEBIBYTE // 2
+"""Of a broker that is not the run's own: a batch must fit in."""
 EXTERNAL_STORE = 4096 * MEBIBYTE
 """What a run takes of a broker that is not its own, at most."""
 MAX_STORE = 65_536 * MEBIBYTE
 MIN_STORE = 64 * MEBIBYTE
+CHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +95,84 @@ async def prepare(
     broker: str | None = None,
     progress: Progress | None = None,
 ) -> PreparedRun:
-    """Check everything, make the environments, and lay down the run's folder.
+    """Check everything, make the environments, and lay down the run's folder, which nothing is left of on an error.
 
     `folders` has the folder of each operator that the graph names. `broker` is the address of an existing NATS
     server; without it the run starts one of its own. Raises `SpecError` for a graph that does not hold,
-    `DependencyError`, `OperatorError` for a `run.py` that does not load, `RunFolderError`.
+    `DependencyError`, `OperatorError` for a `run.py` that does not load, `RunFolderError`, and `BrokerError` or
+    `TransportError` for a server that cannot be used.
     """
     graph.check()
-    used = {operator.operator: folders[operator.operator] for operator in graph.operators.values()}
-    environments = await _environments(used, progress)
+    used = {operator.operator: folders[operator.operator].resolve() for operator in graph.operators.values()}
     run = new_run_id()
-    payload = OWN_PAYLOAD if broker is None else EXTERNAL_PAYLOAD
-    absolute = {name: folder.resolve() for name, folder in used.items()}
-    plan = _with_absolute_mounts(make_plan(graph, run, absolute, max_payload=payload, max_message=MAX_MESSAGE))
-    folder = RunFolder.create(run_dir or Path("runs") / run)
-    folder.write_plan(plan.to_value())
-    return PreparedRun(plan, folder, environments, None if broker is None else _address(run, broker))
+    place = run_dir or Path("runs") / run
+    store_bytes = _check_place(place, own_broker=broker is None)
+    environments = await _environments(used, progress)
+    address, payload = await _reachable(run, broker)
+    payload = max(LEAST_PAYLOAD, min(payload, largest_payload(graph, store_bytes)))
+    plan = _with_absolute_mounts(make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE))
+    return PreparedRun(plan, _laid_down(place, plan), environments, address)
+
+
+def _check_place(place: Path, *, own_broker: bool) -> int:
+    """Before the environments are made, which may take minutes: whether a run can be in this folder at all.
+
+    Returns how much its broker can store, at least.
+    """
+    if (place / "events.jsonl").exists():
+        raise RunFolderError(place, FOLDER_TAKEN)
+    existing = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    store_bytes = min(MAX_STORE, store_limit(free)) if own_broker else MIN_STORE
+    if min(store_bytes, free) < MIN_STORE:
+        room = f"{free // MEBIBYTE:,} MiB are free"
+        raise RunFolderError(place, f"its disk is nearly full ({room}): make room, or give another with --run-dir")
+    return store_bytes
+
+
+def _laid_down(place: Path, plan: Plan) -> RunFolder:
+    new = not place.exists()
+    folder = RunFolder.create(place)
+    try:
+        folder.write_plan(plan.to_value())
+    except BaseException:
+        folder.events.unlink()
+        if new:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+async def _reachable(run: str, broker: str | None) -> tuple[Address | None, int]:
+    """Where a broker is that is not the run's own, and how large a message it takes. Raises where it is of no use."""
+    if broker is None:
+        return None, OWN_PAYLOAD
+    address = _address(run, broker)
+    try:
+        client = await connect(address, f"{run} check", patience=CHECK_SECONDS)
+        try:
+            await _check_jetstream(client, address)
+        finally:
+            await client.close()
+    except BaseException:
+        remove_secrets(run)
+        raise
+    return address, min(OWN_PAYLOAD, client.max_payload)
+
+
+async def _check_jetstream(client: Client, address: Address) -> None:
+    if client.max_payload < LEAST_PAYLOAD:
+        least = f"its max_payload is {client.max_payload:,} bytes, and at least {LEAST_PAYLOAD:,} are needed"
+        raise BrokerError(f"the broker at {address.url} is of no use: {least}")
+    storer = Storer(client)
+    await storer.open()
+    try:
+        answer = await storer.ask("$JS.API.INFO", None, patience=CHECK_SECONDS)
+    except TransportError:
+        raise BrokerError(f"the broker at {address.url} has no JetStream: start it with: nats-server -js") from None
+    if "error" in answer:
+        why = answer["error"].get("description", answer["error"])
+        raise BrokerError(f"the broker at {address.url} does not let this user store anything: {why}")
 
 
 def _with_absolute_mounts(plan: Plan) -> Plan:
@@ -116,23 +185,29 @@ def _with_absolute_mounts(plan: Plan) -> Plan:
 
 
 async def reopen(
-    path: Path, *, broker: str | None = None, again: bool = False, progress: Progress | None = None
+    path: Path, *, broker: str | Address | None = None, again: bool = False, progress: Progress | None = None
 ) -> PreparedRun:
     """A run that has not come to its end, to be gone on with; with `again` also one that has.
 
-    Raises `RunFolderError` where there is none.
+    Raises `RunFolderError` where there is none, or nothing to go on with.
     """
     folder = RunFolder.open(path)
     plan = Plan.from_value(folder.read_plan())
     result = collect(path)
     if result is not None and result.state == "completed" and not again:
         raise RunFolderError(folder.path, f"the run {plan.run} is complete; start a new one with: pipeline run")
-    address = None if broker is None else _address(plan.run, broker)
-    if address is None and not (folder.broker / "store").is_dir() and folder.events.stat().st_size:
-        advice = "if it used a broker of yours, name that with --broker URL"
-        raise RunFolderError(folder.path, f"the broker's store of run {plan.run} is gone; {advice}")
     used = {operator.operator: Path(operator.folder) for operator in plan.operators}
-    return PreparedRun(plan, folder, await _environments(used, progress), address)
+    environments = await _environments(used, progress)
+    if isinstance(broker, str):
+        broker, _ = await _reachable(plan.run, broker)
+    elif broker is None and _was_external(folder):
+        raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
+    return PreparedRun(plan, folder, environments, broker)
+
+
+def _was_external(folder: RunFolder) -> bool:
+    """Whether the run was started before, and not with a broker of its own."""
+    return not (folder.broker / "store").is_dir() and folder.events.stat().st_size > 0
 
 
 async def _environments(folders: Mapping[str, Path], progress: Progress | None) -> dict[str, Environment]:
@@ -151,39 +226,57 @@ async def execute(
 ) -> RunResult:
     """Run it to its end, whatever that is, or go on with what an earlier execution has left.
 
-    `started` is given the supervisor, to drain or stop it. Raises `BrokerError` where the broker does not start.
+    `started` is given the supervisor, to drain or stop it.
     """
     begun = time.monotonic()
     folder, plan = prepared.folder, prepared.plan
-    with EventLog(folder.events) as events:
-        async with _serving(prepared) as (address, store_bytes, broker):
-            around = Surroundings(
-                folder=folder,
-                launcher=launcher or ProcessLauncher(),
-                address=address,
-                interpreters={name: made.python for name, made in prepared.environments.items()},
-                events=events,
-                store_bytes=store_bytes,
-                broker=broker,
-            )
-            supervisor = Supervisor(plan, around, observe)
-            started(supervisor)
-            state = await supervisor.run()
+    folder.summary.unlink(missing_ok=True)  # an earlier execution's: it tells how this one has ended, not that
+    supervisor: Supervisor | None = None
+    state, reason = "failed", ""
+    try:
+        with EventLog(folder.events) as events:
+            async with _serving(prepared) as (address, store_bytes, broker):
+                around = Surroundings(
+                    folder=folder,
+                    launcher=launcher or ProcessLauncher(),
+                    address=address,
+                    interpreters={name: made.python for name, made in prepared.environments.items()},
+                    events=events,
+                    store_bytes=store_bytes,
+                    broker=broker,
+                )
+                supervisor = Supervisor(plan, around, observe)
+                started(supervisor)
+                state = await supervisor.run()
+                reason = supervisor.reason
+    except BrokerError as error:  # it did not start
+        reason = str(error)
+    rows = supervisor.progress() if supervisor else [OperatorProgress(o.key, o.replicas) for o in plan.operators]
     result = RunResult(
         run=plan.run,
         name=plan.name,
         state=state,
         seconds=round(time.monotonic() - begun, 3),
         folder=str(folder.path),
-        operators={row.name: _numbers(row) for row in supervisor.progress()},
+        operators={row.name: _numbers(row) for row in rows},
         outputs=sorted(str(path) for path in folder.outputs.rglob("*") if path.is_file()),
-        dead=supervisor.dead,
-        reason=supervisor.reason,
+        dead=supervisor.dead if supervisor else 0,
+        reason=reason,
     )
-    folder.write_summary(result.to_value())
-    if state == "completed" and not result.dead:
-        shutil.rmtree(folder.broker, ignore_errors=True)  # nobody needs what has been worked off
-    RunIndex().update(plan.run, state=state)
+    return _settled(prepared, result)
+
+
+def _settled(prepared: PreparedRun, result: RunResult) -> RunResult:
+    """Leave behind what tells of the run, and nothing that nobody needs any more."""
+    folder = prepared.folder
+    if result.state == "completed" and not result.dead:
+        shutil.rmtree(folder.broker, ignore_errors=True)
+    try:
+        folder.write_summary(result.to_value())
+    except OSError as error:
+        parts = [result.reason, f"the summary could not be written: {error.strerror}"]
+        result = replace(result, reason="; ".join(filter(None, parts)))
+    RunIndex().update(result.run, state=result.state)
     return result
 
 
@@ -191,6 +284,7 @@ async def execute(
 async def _serving(prepared: PreparedRun) -> AsyncIterator[tuple[Address, int, EmbeddedBroker | None]]:
     """The run's broker, and the run in the index for as long as it serves."""
     broker: EmbeddedBroker | None = None
+    _register(prepared, Address(""))
     try:
         if prepared.broker is not None:
             address, store_bytes = prepared.broker, EXTERNAL_STORE
@@ -236,31 +330,36 @@ def _register(prepared: PreparedRun, address: Address) -> None:
 
 
 @asynccontextmanager
-async def connected(record: RunRecord) -> AsyncIterator[tuple[Plan, Storer]]:
+async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterator[tuple[Plan, Storer]]:
     """A way to what a run has in its broker; of one that does not run, its broker is started for the while.
 
-    Raises `RunFolderError` where nothing of it is left.
+    `broker` is the address of the server, if it was not the run's own. Raises `RunFolderError` where nothing of it
+    is left.
     """
     folder = RunFolder.open(record.folder)
     plan = Plan.from_value(folder.read_plan())
-    broker: EmbeddedBroker | None = None
-    address = Address(record.url, record.credentials)
-    if not record.alive:
-        if not (folder.broker / "store").is_dir():
-            raise RunFolderError(folder.path, f"all of run {plan.run} has been worked off: its broker holds nothing")
-        broker, _ = await _own_broker(plan, folder)
-        address = Address(broker.url, broker.credentials)
+    own: EmbeddedBroker | None = None
     try:
-        client = await connect(address, f"{plan.run} visitor", patience=10)
-        storer = Storer(client)
-        await storer.open()
+        if record.alive:
+            address = Address(record.url, record.credentials)
+        elif broker is not None:
+            address = _address(plan.run, broker)
+        else:
+            if _was_external(folder):
+                raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
+            own, _ = await _own_broker(plan, folder)
+            address = Address(own.url, own.credentials)
+        client = await connect(address, f"{plan.run} visitor", patience=CHECK_SECONDS)
         try:
+            storer = Storer(client)
+            await storer.open()
             yield plan, storer
         finally:
             await client.close()
     finally:
-        if broker is not None:
-            await broker.stop()
+        if own is not None:
+            await own.stop()
+        if not record.alive:
             remove_secrets(plan.run)
 
 

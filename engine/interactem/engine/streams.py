@@ -10,14 +10,48 @@ from interactem.engine.plan import Consumer, Plan, consumers, stream_configs
 from interactem.runtime.connections import Storer
 
 _NOT_FOUND = frozenset({10059, 10014})
+_NO_ROOM = frozenset({10023, 10028, 10047})
+LEAST_BYTES = 64 * 2**20
+"""A run with less room for what waits in it would wait all the time."""
+
+
+class _RefusalError(BrokerError):
+    def __init__(self, subject: str, error: dict[str, Any]) -> None:
+        super().__init__(f"the broker refuses {subject}: {error.get('description', error)}")
+        self.code = int(error.get("err_code", 0))
 
 
 async def create(storer: Storer, plan: Plan, store_bytes: int) -> None:
-    """Make what is missing; what an earlier supervisor made stays as it is. Raises `BrokerError`."""
-    for config in stream_configs(plan, store_bytes):
-        if not await _exists(storer, f"$JS.API.STREAM.INFO.{config['name']}"):
-            await _ask(storer, f"$JS.API.STREAM.CREATE.{config['name']}", config)
-    await asyncio.gather(*(_create_consumer(storer, consumer) for consumer in consumers(plan)))
+    """Make what is missing, of `store_bytes` or what the broker has room for; what is there stays as it is.
+
+    Raises `BrokerError`, and has made nothing then.
+    """
+    missing = [c for c in stream_configs(plan, 0) if not await _exists(storer, f"$JS.API.STREAM.INFO.{c['name']}")]
+    names = [str(config["name"]) for config in missing]
+    while True:
+        try:
+            for config in stream_configs(plan, store_bytes):
+                if config["name"] in names:
+                    await _ask(storer, f"$JS.API.STREAM.CREATE.{config['name']}", config)
+            await asyncio.gather(*(_create_consumer(storer, consumer) for consumer in consumers(plan)))
+            return
+        except _RefusalError as error:
+            await _delete(storer, names)
+            store_bytes //= 2
+            if error.code not in _NO_ROOM or store_bytes < LEAST_BYTES:
+                raise _told(error) from None
+
+
+def _told(error: _RefusalError) -> BrokerError:
+    if error.code not in _NO_ROOM:
+        return error
+    least = f"a run needs {LEAST_BYTES // 2**20} MiB of JetStream's file storage"
+    return BrokerError(f"the broker has no room for the run's streams: {least} ({error})")
+
+
+async def _delete(storer: Storer, names: list[str]) -> None:
+    for name in names:
+        await storer.ask(f"$JS.API.STREAM.DELETE.{name}", None)
 
 
 async def _create_consumer(storer: Storer, consumer: Consumer) -> None:
@@ -34,14 +68,13 @@ async def _exists(storer: Storer, subject: str) -> bool:
         return True
     if int(error.get("err_code", 0)) in _NOT_FOUND:
         return False
-    raise BrokerError(f"the broker refuses {subject}: {error.get('description', error)}")
+    raise _RefusalError(subject, error)
 
 
 async def _ask(storer: Storer, subject: str, value: dict[str, Any] | None) -> dict[str, Any]:
     answer = await storer.ask(subject, value)
     if "error" in answer:
-        what = answer["error"].get("description", answer["error"])
-        raise BrokerError(f"the broker refuses {subject}: {what}")
+        raise _RefusalError(subject, answer["error"])
     return answer
 
 
@@ -85,5 +118,4 @@ async def purge(storer: Storer, stream: str, subject: str) -> None:
 
 async def remove(storer: Storer, plan: Plan) -> None:
     """Remove all that the run has in the broker."""
-    for config in stream_configs(plan, 0):
-        await storer.ask(f"$JS.API.STREAM.DELETE.{config['name']}", None)
+    await _delete(storer, [str(config["name"]) for config in stream_configs(plan, 0)])

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,28 +19,46 @@ from typing import Any
 import msgpack
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from interactem.engine import streams
 from interactem.engine.broker import EmbeddedBroker
-from interactem.engine.decisions import State, about_to_end, after_death, has_ended, is_drained
+from interactem.engine.decisions import (
+    ENDED,
+    State,
+    about_to_end,
+    after_death,
+    has_ended,
+    is_drained,
+    is_kill,
+    restart_delay,
+)
 from interactem.engine.errors import BrokerError, EngineError
-from interactem.engine.folders import EventLog, RunFolder
-from interactem.engine.launchers import Exit, Handle, Launch, Launcher
+from interactem.engine.launchers import Exit, Handle
+from interactem.engine.logs import ReplicaLog, last_lines
 from interactem.engine.plan import Plan, PlannedOperator, consumers
 from interactem.engine.progress import OperatorProgress, Rate, Tally
+from interactem.engine.surroundings import Surroundings
 from interactem.engine.watermarks import Watermarks
 from interactem.runtime import slot
-from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.connections import Storer, connect
 from interactem.runtime.errors import TransportError
 from interactem.runtime.transports import Store
 
 POLL_SECONDS = 0.25
 ENDING_SECONDS = 0.02
+NEARLY_DRAINED = 64
+"""Batches that are left where the end is looked for often."""
 OBSERVE_SECONDS = 0.25
 DISK_SECONDS = 1.0
 DISK_RESERVE = 16 * 2**20
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
+"""How long replicas may take to come to an end of what they are at, when the run is over."""
 GRACE_SECONDS = 30.0
+"""How long a run may drain that was not asked by a person in front of it."""
+BROKER_LIFE = 1.0
+BROKER_DEATHS = 20
+"""A broker that dies so often, each time within so many seconds, is not started again."""
 
 Observer = Callable[[State, list[OperatorProgress]], None]
 """Called a few times a second with the run's state and numbers."""
@@ -54,6 +72,7 @@ class _Replica:
     incarnation: int = 0
     deaths: int = 0
     kills: dict[tuple[int, str], int] = field(default_factory=dict)
+    log: ReplicaLog | None = None
 
     @property
     def name(self) -> str:
@@ -62,19 +81,6 @@ class _Replica:
     @property
     def key(self) -> tuple[int, int]:
         return self.operator.index, self.index
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a supervisor acts with. `interpreters` has each operator's Python, by its name in the catalog."""
-
-    folder: RunFolder
-    launcher: Launcher
-    address: Address
-    interpreters: Mapping[str, Path]
-    events: EventLog
-    store_bytes: int
-    broker: EmbeddedBroker | None = None
 
 
 class Supervisor:
@@ -101,53 +107,67 @@ class Supervisor:
         self._finished: set[tuple[int, int]] = set()
         self._told: set[int] = set()
         self._draining = False
+        self._cut_short = False
         self._over = asyncio.Event()
         self._changed = asyncio.Event()
+        self._client: Client | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tending: set[asyncio.Task[None]] = set()
 
     # for its caller
 
     async def run(self) -> State:
         """Until the run has ended; returns `completed`, `stopped` or `failed`. What it started is gone by then."""
         try:
-            await self._set_up()
-            self._to("running")
-            for replica in self._replicas:
-                if replica.key not in self._finished:
-                    self._keep(self._tend(replica))
-            self._keep(self._follow())
-            self._keep(Watermarks(self.plan, self._storer).run())
-            self._keep(self._show())
-            if self._around.broker is not None:
-                self._keep(self._tend_broker(self._around.broker))
-                self._keep(self._watch_disk())
+            self._around.events.record("state", state="starting", reason="", broker=self._around.address.url)
+            self._keep(self._begin())
             await self._over.wait()
-        except (EngineError, TransportError) as error:
-            self._fail(str(error))
         finally:
             await self._clean_up()
         return self.state
 
-    def drain(self) -> None:
-        """Sources stop; what is under way is worked off; then the run is `stopped`, and can be resumed."""
-        if self.state not in ("starting", "running") or self._draining:
+    def drain(self, reason: str = "", *, grace: float | None = None) -> None:
+        """Sources stop; what is under way is worked off; then the run is `stopped`, and can be resumed.
+
+        It is stopped at once if that takes longer than `grace` seconds.
+        """
+        if self._draining or self.state in ENDED:
             return
         self._draining = True
-        self._to("draining")
-        self._keep(self._tell_sources())
+        self.reason = reason
+        if grace is not None:
+            words = f"{reason}; it was not drained within {grace:g} s"
+            asyncio.get_running_loop().call_later(grace, self.stop, words.removeprefix("; "))
+        if self.state == "running":
+            self._begin_to_drain()
 
     def stop(self, reason: str = "") -> None:
         """End now. What was not worked off stays in the broker's store, for `resume`."""
-        if not self._over.is_set():
+        if self.state not in ENDED:
             self.reason = reason
             self._end("stopped")
 
     # beginning and end
 
+    async def _begin(self) -> None:
+        if self._around.broker is not None:
+            self._keep(self._tend_broker(self._around.broker))
+        await self._set_up()
+        self._to("running")
+        if self._draining:
+            self._begin_to_drain()
+        for replica in self._replicas:
+            if replica.key not in self._finished:
+                self._tending.add(self._keep(self._tend(replica)))
+        self._keep(self._follow())
+        self._keep(Watermarks(self.plan, self._storer).run())
+        self._keep(self._show())
+        self._keep(self._watch_disk())
+
     async def _set_up(self) -> None:
-        self._client: Client = await connect(
-            self._around.address, f"{self.plan.run} supervisor", reconnected=self._reconnected
-        )
+        self._around.lay_down(self.plan)
+        name = f"{self.plan.run} supervisor"
+        self._client = await connect(self._around.address, name, reconnected=self._reconnected)
         self._storer = Storer(self._client)
         await self._storer.open()
         await streams.create(self._storer, self.plan, self._around.store_bytes)
@@ -155,7 +175,9 @@ class Supervisor:
         await self._client.subscribe(self._names.report("*", "*"), cb=self._on_report)
         await self._client.flush()
         await self._store_assignments()
-        (self._around.folder.path / "slots").mkdir(exist_ok=True)
+        for replica in self._replicas:
+            # what replicas of a supervisor before us held, where they died with it
+            await self._hand_back(slot.read(self._slot(replica))[1])
 
     def _reconnected(self) -> None:
         if hasattr(self, "_storer"):
@@ -189,7 +211,7 @@ class Supervisor:
             if operator in again or parts[-1] == "drain":
                 await streams.purge(self._storer, self._names.record_stream, subject)
             elif parts[-1] == "finished":
-                self._finished.add((operator, int(parts[4])))
+                self._note_finished((operator, int(parts[4])), stored[subject])
             else:
                 self._told.add(operator)
 
@@ -202,36 +224,47 @@ class Supervisor:
         for handle in handles:
             handle.terminate()
         if handles:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await asyncio.gather(*(handle.wait() for handle in handles))
+            await asyncio.wait([asyncio.ensure_future(handle.wait()) for handle in handles], timeout=STOP_SECONDS)
         await self._around.launcher.close()
+        for replica in self._replicas:
+            replica.handle = None
+            if replica.log is not None:
+                replica.log.close()
         self._show_once()
-        await self._count_dead_letters()
-        if hasattr(self, "_client"):
-            with suppress(Exception):
+        await self._leave_broker()
+        self._around.events.record("cleaned up", state=self.state, replicas=len(handles))
+
+    async def _leave_broker(self) -> None:
+        if self._client is None:
+            return
+        with suppress(EngineError, TransportError, TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                if self.state != "completed":
+                    self.dead = await streams.dead_letters(self._storer, self.plan)
+                elif not self.dead and self._around.broker is None:
+                    await streams.remove(self._storer, self.plan)
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
                 await self._client.close()
 
-    async def _count_dead_letters(self) -> None:
-        if hasattr(self, "_storer"):
-            with suppress(EngineError, TransportError, TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    self.dead = await streams.dead_letters(self._storer, self.plan)
-        if not self.dead and self.state == "completed" and self._around.broker is None:
-            await streams.remove(self._storer, self.plan)
-
-    def _keep(self, coroutine: Any) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
+        return task
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(str(error) if isinstance(error, EngineError | TransportError) else repr(error))
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, EngineError | TransportError | OSError):
+            self._fail(str(error))
+        else:
+            self._around.events.record("error", traceback="".join(traceback.format_exception(error)))
+            self._fail(f"{error!r}; this is an error of interactem itself, and events.jsonl has its traceback")
 
     def _to(self, state: State) -> None:
-        if state != self.state:
+        if state != self.state and self.state not in ENDED:
             self.state = state
             self._around.events.record("state", state=state, reason=self.reason)
 
@@ -240,7 +273,7 @@ class Supervisor:
         self._over.set()
 
     def _fail(self, reason: str) -> None:
-        if self.state not in ("completed", "stopped", "failed"):
+        if self.state not in ENDED:
             self.reason = reason
             self._end("failed")
 
@@ -250,77 +283,45 @@ class Supervisor:
         """Start a replica and restart it until it is done or the run is over."""
         operator = replica.operator
         tally = self._tallies[operator.index]
+        replica.log = ReplicaLog(self._around.folder.log(operator.key, replica.index))
         while True:
             begun = time.monotonic()
-            replica.handle = await self._around.launcher.start(self._launch(replica))
+            tally.close(replica.index)  # only now: what an incarnation said last may come after its end
+            launch = self._around.launch(
+                self.plan.run, operator, replica.index, incarnation=replica.incarnation, log=replica.log
+            )
+            replica.handle = await self._around.launcher.start(launch)
             self._record("replica", replica, state="starting", id=replica.handle.id)
             exit = await replica.handle.wait()
             replica.handle = None
             if tally.progress_of(replica.index):
                 replica.deaths = 0
-            tally.close(replica.index)
-            if exit.ok and await self._is_finished(replica):
-                self._record("replica", replica, state="stopped", seconds=round(time.monotonic() - begun, 3))
+            seconds = round(time.monotonic() - begun, 3)
+            if await self._is_finished(replica):  # and then it does not matter how it ended
+                self._record("replica", replica, state="stopped", seconds=seconds)
                 return
-            delay = await self._bury(replica, exit)
+            delay = await self._bury(replica, exit, seconds)
             if delay is None:
                 return
             replica.incarnation += 1
             self._restarts[operator.index] += 1
             await asyncio.sleep(delay)
 
-    def _launch(self, replica: _Replica) -> Launch:
-        operator, folder = replica.operator, self._around.folder
-        environment = {
-            "INTERACTEM_RUN": self.plan.run,
-            "INTERACTEM_OPERATOR": str(operator.index),
-            "INTERACTEM_REPLICA": str(replica.index),
-            "INTERACTEM_BROKER": self._around.address.url,
-            "INTERACTEM_OUTPUTS": str(folder.outputs),
-            "INTERACTEM_DATA_DIRECTORY": str(self._data_directory(operator)),
-            "INTERACTEM_SLOT": str(self._slot(replica)),
-            **_one_thread(),
-        }
-        if self._around.address.credentials is not None:
-            environment["INTERACTEM_CREDENTIALS"] = str(self._around.address.credentials)
-        python = self._around.interpreters[operator.operator]
-        run = Path(operator.folder) / "run.py"
-        return Launch(
-            operator=operator.key,
-            replica=replica.index,
-            incarnation=replica.incarnation,
-            command=(str(python), "-u", "-m", "interactem.runtime", str(run)),
-            environment=environment,
-            folder=folder.path,
-            log=_Log(folder.log(operator.key, replica.index)),
-        )
-
-    def _data_directory(self, operator: PlannedOperator) -> Path:
-        """A folder with each mount under its name."""
-        folder = self._around.folder.path / "mounts" / operator.key
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, target in operator.mounts.items():
-            link = folder / name
-            if not link.is_symlink():
-                link.symlink_to(target)
-        return folder
-
     def _slot(self, replica: _Replica) -> Path:
-        return self._around.folder.path / "slots" / replica.name
+        return self._around.slot(replica.operator, replica.index)
 
     async def _is_finished(self, replica: _Replica) -> bool:
         if replica.key not in self._finished:
             subject = self._names.record(replica.operator.index, replica.index, "finished")
             with suppress(KeyError):
-                await self._storer.last_one(self._names.record_stream, subject)
-                self._note_finished(replica.key)
+                self._note_finished(replica.key, await self._storer.last_one(self._names.record_stream, subject))
         return replica.key in self._finished
 
-    async def _bury(self, replica: _Replica, exit: Exit) -> float | None:
+    async def _bury(self, replica: _Replica, exit: Exit, seconds: float) -> float | None:
         """After a death: count it, hand back what the replica held. Returns when to restart it, None for never."""
         call, held = slot.read(self._slot(replica))
         kills = 0
-        if call is not None and exit.signal is not None:
+        if call is not None and is_kill(exit):
             name = (call.edge, call.message_id)
             kills = replica.kills[name] = replica.kills.get(name, 0) + 1
         death = after_death(
@@ -332,27 +333,45 @@ class Supervisor:
         )
         replica.deaths += 1
         message = None if call is None else call.message_id
-        self._record("replica", replica, state="failed", reason=death.reason, message=message, restart=death.restart)
+        told = {"reason": death.reason, "message": message, "restart": death.restart, "seconds": seconds}
+        self._record("replica", replica, state="failed", **told)
         if death.attempt and call is not None:
-            replica.kills.pop((call.edge, call.message_id), None)
-            crash = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": death.error}
-            subject = self._names.crash(replica.operator.index, call.edge, call.message_id)
-            await self._storer.store(Store(subject, json.dumps(crash).encode()))
-            self._record("failure", replica, message=call.message_id, attempts=call.attempt, error=death.error)
-        for reply in held:
-            await self._client.publish(reply, b"-NAK")
+            await self._blame(replica, call, death.error)
+        await self._hand_back(held)
         if death.restart:
             return death.delay
-        log = self._around.folder.log(replica.operator.key, replica.index)
-        self._fail(f"{replica.name}: {death.reason}{_last_lines(log)}")
+        log = last_lines(self._around.folder.log(replica.operator.key, replica.index))
+        self._fail("\n    ".join([f"{replica.name}: {death.reason}", *log]))
         return None
+
+    async def _blame(self, replica: _Replica, call: slot.Call, error: str) -> None:
+        """A process has ended in a message's kernel: an attempt at that message."""
+        replica.kills.pop((call.edge, call.message_id), None)
+        crash = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
+        subject = self._names.crash(replica.operator.index, call.edge, call.message_id)
+        await self._storer.store(Store(subject, json.dumps(crash).encode()))
+        self._record("failure", replica, message=call.message_id, attempts=call.attempt, error=error)
+
+    async def _hand_back(self, held: list[str]) -> None:
+        """Deliveries that a dead replica held go to others at once, not when their time is up."""
+        if self._client is None:
+            return
+        with suppress(NatsError, OSError):  # between two connections: their time will be up
+            for reply in held:
+                await self._client.publish(reply, b"-NAK")
 
     # the broker
 
     async def _tend_broker(self, broker: EmbeddedBroker) -> None:
+        deaths = 0
         while True:
+            begun = time.monotonic()
             code = await broker.wait()
+            deaths = deaths + 1 if time.monotonic() - begun < BROKER_LIFE else 0
             self._around.events.record("broker", state="died", code=code)
+            if deaths >= BROKER_DEATHS:
+                raise BrokerError(f"the broker died {deaths} times, each time as soon as it served", broker.log)
+            await asyncio.sleep(restart_delay(deaths, BROKER_LIFE))
             begun = time.monotonic()
             await broker.restart()
             self._around.events.record("broker", state="restarted", seconds=round(time.monotonic() - begun, 3))
@@ -375,13 +394,14 @@ class Supervisor:
             if operator.assignment.is_source and not has_ended(operator, self._finished):
                 await self._storer.store(Store(self._names.control(operator.index, "drain"), b"{}"))
 
+    def _begin_to_drain(self) -> None:
+        self._to("draining")
+        self._keep(self._tell_sources())
+
     async def _follow(self) -> None:
         """Tell each operator to finish once everything before it is done and worked off."""
         everything = consumers(self.plan)
-        while True:
-            if all(replica.key in self._finished for replica in self._replicas):
-                self._end("stopped" if self._draining else "completed")
-                return
+        while not all(replica.key in self._finished for replica in self._replicas):
             ending = about_to_end(self.plan, self._finished, self._told)
             chosen = [c for c in everything if c.operator in {o.index for o in ending}] if ending else everything
             self._outstanding |= await streams.outstanding(self._storer, chosen)
@@ -389,30 +409,43 @@ class Supervisor:
                 if is_drained(self._outstanding, operator):
                     await self._storer.store(Store(self._names.control(operator.index, "finish"), b"{}"))
                     self._told.add(operator.index)
+            left = min((self._waiting(operator) for operator in ending), default=NEARLY_DRAINED)
             with suppress(TimeoutError):
-                async with asyncio.timeout(ENDING_SECONDS if ending else POLL_SECONDS):
+                async with asyncio.timeout(ENDING_SECONDS if left < NEARLY_DRAINED else POLL_SECONDS):
                     await self._changed.wait()
             self._changed.clear()
+        await self._see_off()
 
-    def _note_finished(self, key: tuple[int, int]) -> None:
+    async def _see_off(self) -> None:
+        """All replicas are done: the run has ended when their processes have, and the dead letters are counted."""
+        self.dead = await streams.dead_letters(self._storer, self.plan)
+        if self._tending:
+            await asyncio.wait(self._tending, timeout=STOP_SECONDS)
+        self._end("stopped" if self._cut_short else "completed")
+
+    def _waiting(self, operator: PlannedOperator) -> int:
+        return sum(self._outstanding.get(entry.edge, 0) for entry in operator.assignment.inputs)
+
+    def _note_finished(self, key: tuple[int, int], record: bytes) -> None:
+        value = json.loads(record)
+        self._cut_short |= value["drained"]
+        self._tallies[key[0]].hear(key[1], value["counts"])
         self._finished.add(key)
         self._changed.set()
 
     async def _on_finished(self, message: Msg) -> None:
         parts = message.subject.split(".")
-        key = (int(parts[3]), int(parts[4]))
-        self._tallies[key[0]].hear(key[1], json.loads(message.data)["counts"])
-        self._note_finished(key)
+        self._note_finished((int(parts[3]), int(parts[4])), message.data)
 
     # what is seen of it
 
     async def _on_report(self, message: Msg) -> None:
         operator, replica = map(int, message.subject.split(".")[3:5])
         report = msgpack.unpackb(message.data)
-        event = report.pop("event", None)
+        events = report.pop("events", [])
         self._tallies[operator].hear(replica, report)
-        if event is not None:
-            planned = next(r for r in self._replicas if r.key == (operator, replica))
+        planned = next(r for r in self._replicas if r.key == (operator, replica))
+        for event in events:
             self._record(event.pop("kind"), planned, **event)
 
     def _record(self, kind: str, replica: _Replica, **details: Any) -> None:
@@ -441,7 +474,7 @@ class Supervisor:
             received=tally.total("received"),
             sent=tally.total("sent"),
             rate=self._rates[operator.index].at(now, moved),
-            waiting=sum(self._outstanding.get(entry.edge, 0) for entry in operator.assignment.inputs),
+            waiting=self._waiting(operator),
             retried=tally.total("retried"),
             dead=tally.total("dead"),
             restarts=self._restarts[operator.index],
@@ -454,30 +487,3 @@ class Supervisor:
         if operator.index in self._told or (self._draining and operator.assignment.is_source):
             return "draining"
         return "running" if reported else "starting"
-
-
-def _one_thread() -> dict[str, str]:
-    """Replicas are how work is spread over cores: a numerical library that starts a thread a core stands in the way."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {name: "1" for name in names if name not in os.environ}
-
-
-class _Log:
-    """Appends a replica's lines to its file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.touch()
-
-    def __call__(self, line: bytes) -> None:
-        with self._path.open("ab") as file:
-            file.write(line + b"\n")
-
-
-def _last_lines(log: Path, count: int = 30) -> str:
-    """The end of a replica's log, which says why it ended."""
-    try:
-        lines = log.read_bytes().decode(errors="replace").splitlines()[-count:]
-    except OSError:
-        return ""
-    return "".join(f"\n    {line}" for line in lines)

@@ -1,0 +1,83 @@
+"""What a run is carried out with, and how its replicas are started there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from interactem.engine.broker import EmbeddedBroker
+from interactem.engine.folders import EventLog, RunFolder
+from interactem.engine.launchers import Launch, Launcher
+from interactem.engine.plan import Plan, PlannedOperator
+from interactem.runtime.connections import Address
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a supervisor acts with. `interpreters` has each operator's Python, by its name in the catalog.
+
+    `broker` is the run's own server; None where it uses another one.
+    """
+
+    folder: RunFolder
+    launcher: Launcher
+    address: Address
+    interpreters: Mapping[str, Path]
+    events: EventLog
+    store_bytes: int
+    broker: EmbeddedBroker | None = None
+
+    def slot(self, operator: PlannedOperator, replica: int) -> Path:
+        """The crash slot of a replica."""
+        return self.folder.path / "slots" / f"{operator.key}.{replica}"
+
+    def data_directory(self, operator: PlannedOperator) -> Path:
+        """A folder with each mount under its name."""
+        return self.folder.path / "mounts" / operator.key
+
+    def lay_down(self, plan: Plan) -> None:
+        """Make the places that replicas need."""
+        (self.folder.path / "slots").mkdir(exist_ok=True)
+        for operator in plan.operators:
+            folder = self.data_directory(operator)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, target in operator.mounts.items():
+                link = folder / name
+                if not link.is_symlink():
+                    link.symlink_to(target)
+
+    def launch(
+        self, run: str, operator: PlannedOperator, replica: int, *, incarnation: int, log: Callable[[bytes], None]
+    ) -> Launch:
+        """The next start of a replica."""
+        environment = {
+            "INTERACTEM_RUN": run,
+            "INTERACTEM_OPERATOR": str(operator.index),
+            "INTERACTEM_REPLICA": str(replica),
+            "INTERACTEM_BROKER": self.address.url,
+            "INTERACTEM_OUTPUTS": str(self.folder.outputs),
+            "INTERACTEM_DATA_DIRECTORY": str(self.data_directory(operator)),
+            "INTERACTEM_SLOT": str(self.slot(operator, replica)),
+            **_one_thread(os.environ),
+        }
+        if self.address.credentials is not None:
+            environment["INTERACTEM_CREDENTIALS"] = str(self.address.credentials)
+        python, program = self.interpreters[operator.operator], Path(operator.folder) / "run.py"
+        return Launch(
+            operator=operator.key,
+            replica=replica,
+            incarnation=incarnation,
+            command=(str(python), "-u", "-m", "interactem.runtime", str(program)),
+            environment=environment,
+            folder=self.folder.path,
+            log=log,
+        )
+
+
+def _one_thread(environment: Mapping[str, str]) -> dict[str, str]:
+    """Replicas are how work is spread over cores: a numerical library that starts a thread a core stands in the way."""
+    return {name: "1" for name in _ONE_THREAD if name not in environment}
