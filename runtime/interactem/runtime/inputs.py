@@ -203,7 +203,8 @@ class Inputs:
     def _roll_back(self, batch: Batch) -> None:
         failed = self._index
         if self._context.state_used:
-            self._counts.sent -= self._effects.roll_back(self._apply_again)
+            unmade = self._effects.roll_back(self._apply_again)
+            self._counts.sent -= unmade
             self._slot.begin(batch.delivery.edge, batch.ids, batch.failed + 1)
             self._context.attempt = batch.failed + 1
         self._index = failed

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 _HEAD = struct.Struct("<IIII")  # number of the message in the batch, from 1; edge; attempt; bytes of the ids
+_HELD = struct.Struct("<QB")  # a number that rises from one delivery to the next; length of the subject
 _IDS_AT = 64
 _IDS_ROOM = 2**18
 _HELD_AT = _IDS_AT + _IDS_ROOM
@@ -39,7 +40,7 @@ class Slot:
     0 is none. Setting it is all that a call costs.
     """
 
-    __slots__ = ("_free", "_map", "_places", "_view", "current")
+    __slots__ = ("_count", "_free", "_map", "_places", "_view", "current")
 
     def __init__(self, path: Path | None = None) -> None:
         if path is None:
@@ -53,6 +54,7 @@ class Slot:
         self.current = self._view[:4].cast("I")
         self._free = list(range(_ENTRIES))
         self._places: dict[str, int] = {}
+        self._count = 0
 
     def begin(self, edge: int, message_ids: Sequence[str], attempt: int) -> None:
         """The kernel is about to be given these messages, one after the other."""
@@ -68,18 +70,19 @@ class Slot:
     def hold(self, reply: str) -> None:
         """A delivery with this reply subject is held from now on. Beyond the slot's room it is redelivered later."""
         encoded = reply.encode()
-        if not self._free or len(encoded) >= _ENTRY:
+        if not self._free or len(encoded) > _ENTRY - _HELD.size:
             return
         place = self._free.pop()
         self._places[reply] = place
+        self._count += 1
         at = _HELD_AT + place * _ENTRY
-        self._map[at + 1 : at + 1 + len(encoded)] = encoded
-        self._map[at] = len(encoded)
+        self._map[at + _HELD.size : at + _HELD.size + len(encoded)] = encoded
+        _HELD.pack_into(self._map, at, self._count, len(encoded))
 
     def release(self, reply: str) -> None:
         place = self._places.pop(reply, None)
         if place is not None:
-            self._map[_HELD_AT + place * _ENTRY] = 0
+            _HELD.pack_into(self._map, _HELD_AT + place * _ENTRY, 0, 0)
             self._free.append(place)
 
     def close(self) -> None:
@@ -95,15 +98,20 @@ class Slot:
 
 
 def read(path: Path) -> tuple[Call | None, list[str]]:
-    """What the slot at `path` says of a replica that is dead: the call that it was in, and what it held."""
+    """What the slot at `path` says of a replica that is dead: the call that it was in, and what it held, in order."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None, []
     if len(content) < SIZE:
         return None, []
-    entries = [content[at : at + _ENTRY] for at in range(_HELD_AT, SIZE, _ENTRY)]
-    return _call(content), [entry[1 : 1 + entry[0]].decode() for entry in entries if entry[0]]
+    held = sorted(_held(content[at : at + _ENTRY]) for at in range(_HELD_AT, SIZE, _ENTRY))
+    return _call(content), [reply for number, reply in held if number]
+
+
+def _held(entry: bytes) -> tuple[int, str]:
+    number, length = _HELD.unpack_from(entry)
+    return number, entry[_HELD.size : _HELD.size + length].decode(errors="replace")
 
 
 def _call(content: bytes) -> Call | None:

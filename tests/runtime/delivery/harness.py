@@ -46,6 +46,10 @@ class Crash(BaseException):
     """The process dies here."""
 
 
+class Aborted(ConnectionAbortedError):
+    """The process died while something was stored or settled."""
+
+
 def message(data: bytes = b"", **meta: Any) -> BytesMessage:
     return BytesMessage(MessageHeader(meta=meta), data)
 
@@ -250,7 +254,7 @@ class Server:
 class NatsBackend:
     """The flow's streams on a real server."""
 
-    def __init__(self, plan: Plan, server: Server, *, store_bytes: int = 1024 * MEBIBYTE) -> None:
+    def __init__(self, plan: Plan, server: Server, *, store_bytes: int = 256 * MEBIBYTE) -> None:
         self.plan = plan
         self._server = server
         self._storer = server.storer
@@ -421,9 +425,7 @@ class Flow:
         until = time.monotonic() + WAIT
         everyone = {(o.index, r) for o in self.plan.operators for r in range(o.replicas)}
         while (finished := self.finished()) != everyone:
-            for running in self.running:
-                if running.error is not None:
-                    raise running.error
+            self._tend()
             outstanding = self.backend.outstanding()
             for operator in about_to_end(self.plan, finished, told):
                 if is_drained(outstanding, operator):
@@ -435,6 +437,16 @@ class Flow:
         for running in self.running:
             running.join()
         self.close_transports()
+
+    def _tend(self) -> None:
+        """Replace replicas that crashed; any other error is the test's."""
+        for running in list(self.running):
+            if isinstance(running.error, (Crash, Aborted)):
+                self.record_crash(running)
+                self.crash(running)
+                self.start(running.operator.key, running.index)
+            elif running.error is not None:
+                raise running.error
 
     def tell_to_finish(self, name: str) -> None:
         self.backend.tell(self.names.control(self.operator(name).index, "finish"), b"{}")
@@ -521,7 +533,7 @@ def crash_at(step: int, *, before: bool) -> tuple[Callable[[Any], None], threadi
         if now:
             crashed.set()
         if crashed.is_set():
-            raise ConnectionAbortedError("crashed")
+            raise Aborted
 
     def stepping(original: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any) -> None:
