@@ -1,4 +1,4 @@
-"""The resident memory of a run's processes, sampled while it runs, and whether it grows. Reads `/proc`."""
+"""What each process of a run uses, sampled while it runs: memory, CPU time. Reads `/proc`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Growth:
     last: float
 
     @classmethod
-    def of(cls, samples: Sequence[int]) -> Growth:
+    def of(cls, samples: Sequence[float]) -> Growth:
         """Raises `ValueError` for fewer than four samples."""
         if len(samples) < 4:
             raise ValueError(f"{len(samples)} samples have no quarters; sample more often, or for longer")
@@ -36,10 +37,14 @@ class Growth:
 
 @dataclass
 class Sampler:
-    """Samples every `period` seconds at most; `watch` is called more often."""
+    """Samples what `read` says of each process, every `period` seconds at most; `watch` is called more often.
 
+    The processes are `supervisor`, `broker`, and replicas such as `sender.0`.
+    """
+
+    read: Callable[[int], float]
     period: float
-    samples: dict[str, list[int]] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
     _due: float = 0.0
 
     def watch(self, supervisor: int, folder: Path) -> None:
@@ -48,7 +53,7 @@ class Sampler:
         self._due = time.monotonic() + self.period
         for name, pid in self._processes(supervisor, folder):
             with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-                self.samples.setdefault(name, []).append(resident(pid))
+                self.samples.setdefault(name, []).append(self.read(pid))
 
     def _processes(self, supervisor: int, folder: Path) -> Iterator[tuple[str, int]]:
         yield "supervisor", supervisor
@@ -60,6 +65,10 @@ class Sampler:
     def growths(self) -> dict[str, Growth]:
         """By process; a process that lived too short to have quarters is left out."""
         return {name: Growth.of(found) for name, found in self.samples.items() if len(found) >= 4}
+
+    def last(self) -> dict[str, float]:
+        """The last sample of each process."""
+        return {name: found[-1] for name, found in self.samples.items()}
 
 
 def replicas(events: Sequence[str]) -> list[tuple[str, int]]:
@@ -79,6 +88,12 @@ def replicas(events: Sequence[str]) -> list[tuple[str, int]]:
 def resident(pid: int) -> int:
     """The resident bytes of a process. Raises `FileNotFoundError` or `ProcessLookupError` where there is none."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time of a process so far. Raises `FileNotFoundError` or `ProcessLookupError` where there is none."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / TICKS
 
 
 def children(parent: int, program: str) -> list[int]:
