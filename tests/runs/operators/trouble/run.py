@@ -16,7 +16,8 @@ def trouble(inputs, parameters, context):
         made = make(parameters["mode"], number)
         if made is not None:
             return made
-    return BytesMessage(MessageHeader(meta={"number": number, "square": number**2}), inputs.data)
+    meta = {"number": number, "square": number**2 + parameters["offset"]}
+    return BytesMessage(MessageHeader(meta=meta), inputs.data)
 
 
 def make(mode, number):

@@ -1,0 +1,119 @@
+"""The example pipelines on recorded and simulated frames; killed or not, the result is the same, bit for bit."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(400)]
+
+ROWS = [[128.805, 128.262, 127.761, 127.432], [129.146, 128.790, 128.069, 127.780]]
+COLUMNS = [[41.851, 42.130, 42.311, 42.488], [42.158, 42.475, 42.554, 42.816]]
+PNG = b"\x89PNG\r\n\x1a\n"
+SCAN = ("--set", "frames.scan_rows=96", "--set", "frames.frames_per_message=6")
+
+
+@pytest.fixture
+def recorded(data_folder):
+    def find(name):
+        file = data_folder / name
+        if not file.is_file():
+            pytest.skip(f"{file} is not there: recorded scans are kept beside the checkout")
+        return file
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_project, root):
+    """The outputs of a run that nobody disturbs: the array's file, and how long it took."""
+    project = make_project("undisturbed")
+    done = project.run(root / "pipelines" / "center-of-mass.json", *SCAN, seconds=200)
+    assert done.code == 0, done
+    return project.path / "run" / "outputs"
+
+
+def outputs(done):
+    return {path.rpartition("/")[2]: path for path in done.json["outputs"]}
+
+
+def test_the_figures_of_a_recorded_scan(project, root, recorded):
+    file = recorded("merlin_4x2_6bit.mib")
+    done = project.run(root / "pipelines" / "center-of-mass-file.json", "--set", f"frames.file={file}")
+    assert done.code == 0, done
+    found = outputs(done)
+    maps = np.load(found["center-of-mass.npy"])
+    assert (maps.dtype, maps.shape) == (np.float64, (2, 2, 4))
+    np.testing.assert_allclose(maps, [ROWS, COLUMNS], atol=0.0005)
+    with open(found["center-of-mass.png"], "rb") as picture:
+        assert picture.read(8) == PNG
+
+
+def test_another_format(project, root, recorded):
+    file = recorded("precession_3x2.blo")
+    done = project.run(root / "pipelines" / "center-of-mass-file.json", "--set", f"frames.file={file}")
+    assert done.code == 0, done
+    maps = np.load(outputs(done)["center-of-mass.npy"])
+    assert (maps.dtype, maps.ndim, maps[0].size) == (np.float64, 3, 6)
+    assert np.isfinite(maps).all()
+
+
+def test_a_simulated_scan(undisturbed):
+    maps = np.load(undisturbed / "center-of-mass.npy")
+    assert (maps.dtype, maps.shape) == (np.float64, (2, 96, 64))
+    assert np.isfinite(maps).all()
+    assert (undisturbed / "center-of-mass.png").read_bytes().startswith(PNG)
+
+
+def same(undisturbed, project):
+    """Whether both files of arrays are equal, byte for byte."""
+    found = project.path / "run" / "outputs" / "center-of-mass.npy"
+    expected = undisturbed / "center-of-mass.npy"
+    assert np.array_equal(np.load(found), np.load(expected), equal_nan=True)
+    return found.read_bytes() == expected.read_bytes()
+
+
+def test_every_second_a_replica_is_killed(project, root, undisturbed):
+    run = project.start(root / "pipelines" / "center-of-mass.json", *SCAN)
+    kills = []
+    over = threading.Event()
+
+    def kill():
+        for turn in itertools.count():
+            if over.wait(1.0):
+                return
+            alive = sorted(run.replicas().items())
+            if alive and run.kill(alive[turn % len(alive)][1]):
+                kills.append(alive[turn % len(alive)][0])
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    done = run.end(300)
+    over.set()
+    thread.join()
+    assert done.code == 0, done
+    assert len(kills) >= 8
+    assert done.json["dead"] == 0
+    assert same(undisturbed, project)
+
+
+def test_the_supervisor_is_killed_and_the_run_resumed(project, root, undisturbed):
+    run = project.start(root / "pipelines" / "center-of-mass.json", *SCAN)
+    for share in (3, 2):
+        # some way into the run, as the maps fill
+        run.wait_for(lambda run, share=share: broker_bytes(run) > 2_000_000 // share, "frames on their way")
+        run.signal(signal.SIGKILL)
+        run.end()
+        assert project.nothing_is_left()
+        run = project.resume()
+    done = run.end(300)
+    assert done.code == 0, done
+    assert same(undisturbed, project)
+
+
+def broker_bytes(run):
+    return sum(file.stat().st_size for file in (run.folder / "broker").rglob("*.blk"))
