@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
-COUNT = 600
+COUNT = 300
 
 
 def under_way(run):

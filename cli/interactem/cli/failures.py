@@ -75,10 +75,12 @@ def _runtime(error: Exception) -> Failure | None:
 
 
 def _engine(error: Exception) -> Failure | None:
-    from interactem.engine.errors import EngineError, RunFolderError, UnknownRunError
+    from interactem.engine.errors import EngineError, OperatorError, RunFolderError, UnknownRunError
 
     if not isinstance(error, EngineError):
         return None
+    if isinstance(error, OperatorError):
+        return Failure(INVALID, counted(error.problems), error.problems)
     return Failure(INVALID if isinstance(error, RunFolderError | UnknownRunError) else FAILED, str(error))
 
 

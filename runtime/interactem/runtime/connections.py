@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,13 @@ class Address:
 async def connect(
     address: Address, name: str, *, reconnected: Callable[[], None] | None = None, patience: float = PATIENCE
 ) -> Client:
-    """A client that comes back by itself whenever the broker does. Raises `TransportError` after `patience` seconds."""
+    """A client that comes back by itself whenever the broker does.
+
+    Raises `TransportError` where there is none for `patience` seconds, or it refuses the credentials.
+    """
+    loop = asyncio.get_running_loop()
+    refused: asyncio.Future[Exception] = loop.create_future()
+    last: Exception = TimeoutError(f"waited {patience:g} s")
 
     async def on_reconnect() -> None:
         if reconnected is not None:
@@ -60,7 +65,10 @@ async def connect(
 
     async def on_error(error: Exception) -> None:
         # the client reports each lost connection here; what follows from one is decided where it matters
-        del error
+        nonlocal last
+        last = error
+        if "authorization" in str(error).lower() and not refused.done():
+            refused.set_result(error)
 
     options: dict[str, Any] = {
         "name": name,
@@ -74,17 +82,19 @@ async def connect(
         "error_cb": on_error,
         **address.login(),
     }
-    loop = asyncio.get_running_loop()
-    until = loop.time() + patience
-    while True:
-        try:
-            return await nats.connect(address.url, allow_reconnect=True, **{**options, "max_reconnect_attempts": -1})
-        except (OSError, NatsError, TimeoutError, ssl.SSLError) as error:
-            if "Authorization" in str(error):
-                raise TransportError(f"the broker at {address.url} refuses these credentials: {error}") from error
-            if loop.time() > until:
-                raise TransportError(f"no broker answers at {address.url}: {error}") from error
-            await asyncio.sleep(0.1)
+    # a client that is to reconnect for ever tries to connect for ever too
+    connecting = asyncio.ensure_future(nats.connect(address.url, **options))
+    try:
+        await asyncio.wait((connecting, refused), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            return connecting.result()
+    except (OSError, NatsError, ValueError) as error:
+        raise TransportError(f"{address.url} cannot be connected to: {error}") from error
+    finally:
+        connecting.cancel()
+    if refused.done():
+        raise TransportError(f"the broker at {address.url} refuses these credentials: {last}") from last
+    raise TransportError(f"no broker answers at {address.url}: {last}") from last
 
 
 class Storer:
