@@ -1,7 +1,7 @@
 """`python -m interactem.runtime path/to/run.py`: one replica, configured by its environment alone (see `settings`).
 
 Ends with 0 when the replica is done or was asked to stop, 2 for wrong settings, 3 where `run.py` does not load, 4 when
-the broker is gone, 5 where a source or a finish function failed for the last time.
+the broker is gone, 5 where a source or a finish function failed for the last time, or there can be no state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interactem.runtime.context import Context
-from interactem.runtime.errors import LoadError, SettingsError, TransportError
+from interactem.runtime.errors import LoadError, SettingsError, StateError, TransportError
 from interactem.runtime.loading import load
 from interactem.runtime.replica import FinishError, Replica, SourceError
 from interactem.runtime.settings import Settings
@@ -43,7 +43,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except TransportError as error:
         log.error("%s", error)
         return 4
-    except (SourceError, FinishError) as error:
+    except (SourceError, FinishError, StateError) as error:
         log.error("%s", error)
         return 5
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interactem.runtime.errors import StateError
+
 
 @dataclass(slots=True)
 class Context:
@@ -38,10 +40,15 @@ class Context:
     _state: dict[str, Any] = field(default_factory=dict)
     _position: int = 0
     state_used: bool = False
+    shared_input: bool = False
+    """Whether a message may come to any of several replicas: then there can be no state."""
     position_used: bool = False
 
     @property
     def state(self) -> dict[str, Any]:
+        """Raises `StateError` in one of several replicas that share their input in any order."""
+        if self.shared_input:
+            raise StateError(self.operator, self.replicas)
         self.state_used = True
         return self._state
 

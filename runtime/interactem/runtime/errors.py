@@ -9,6 +9,7 @@ InteractemRuntimeError
 ├── ParameterError         a parameter's value does not fit its declaration
 ├── WireError              bytes from the broker are not a batch that we can read
 ├── MessageTooLargeError   a message is over the bound of what one message may hold
+├── StateError             a kernel has state, but nothing says which replica's
 ├── SettingsError          the environment does not say what the runtime needs to know
 └── TransportError         the broker is gone, or does not do what it should
 """
@@ -79,6 +80,18 @@ class MessageTooLargeError(InteractemRuntimeError, ValueError):
         super().__init__(f"{size:,} bytes of {what} are over a message's bound of {bound:,}; send it in smaller parts")
         self.size = size
         self.bound = bound
+
+
+class StateError(InteractemRuntimeError):
+    """A kernel uses `context.state` while its messages may come to any of several replicas."""
+
+    def __init__(self, operator: str, replicas: int) -> None:
+        super().__init__(
+            f"{operator} uses context.state, but has {replicas} replicas that share its input in any order: "
+            "the same message could come to two of them, and each would have a part of the state; set 1 replica"
+        )
+        self.operator = operator
+        self.replicas = replicas
 
 
 class SettingsError(InteractemRuntimeError, ValueError):

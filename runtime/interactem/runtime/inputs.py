@@ -11,7 +11,7 @@ from interactem.runtime.batches import Batch
 from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.effects import COMMIT_BYTES, Applied, Effects, ranges
-from interactem.runtime.errors import WireError
+from interactem.runtime.errors import StateError, WireError
 from interactem.runtime.failures import Failure, is_last
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.messages import BytesMessage
@@ -191,6 +191,8 @@ class Inputs:
                 if indexes and not self._hearing.stopped:
                     self._effects.commit_pending()
             return None
+        except StateError:
+            raise  # no message is to blame for it
         except Exception as error:
             self._outbox.check()
             self._slot.leave()

@@ -17,6 +17,7 @@ from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.effects import Effects
 from interactem.runtime.endings import Ending, FinishError
+from interactem.runtime.errors import StateError
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.inputs import Inputs
 from interactem.runtime.operators import Kernel
@@ -63,6 +64,7 @@ class Replica:
         self._effects = effects = Effects(assignment, context, outbox, transport)
         self._hearing = hearing = Hearing(assignment, transport, outbox, reporter, parameters, effects.forget)
         packing = Packing(assignment, outbox)
+        context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
         self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout)
         self._source: Source | None = None
         if assignment.is_source:
@@ -88,7 +90,7 @@ class Replica:
             self._store_everything()
             if not self._hearing.stopped:
                 self._finish()
-        except (SourceError, FinishError):
+        except (SourceError, FinishError, StateError):
             self._reporter.report()
             raise
         finally:
