@@ -24,14 +24,14 @@ def replica(outputs, partitions, replicas):
     )
     broker = MemoryBroker([before, assignment])
     with broker.changed:
-        broker.store(Store(broker.names.messages(0, 0), encode([pack(BytesMessage(), "before.0")])))
+        broker.store(Store(broker.names.messages(0, 0), encode([pack(BytesMessage(), "before.0")]), wire=True))
     context = Context("count", replicas=replicas)
     return Replica(assignment, getattr(count, KERNEL), broker.connect(assignment, 0), context, parameters={}), context
 
 
 def test_replicas_that_share_their_input_have_no_state():
     started, _ = replica((Output("out", 1),), 1, 2)
-    with pytest.raises(StateError, match="count uses context.state, but has 2 replicas"):
+    with pytest.raises(StateError, match=r"count uses context\.state, but has 2 replicas"):
         started.run()
 
 
