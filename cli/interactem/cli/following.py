@@ -68,20 +68,23 @@ def list_runs(*, as_json: bool) -> None:
         say("no runs yet; start one with: interactem pipeline run FILE")
 
 
-def print_logs(record: RunRecord, operators: Iterable[str], *, follow: bool, lines: int | None) -> None:
-    """The replicas' logs, each line behind its replica's name."""
+def print_logs(record: RunRecord, operators: Iterable[str], *, follow: bool, lines: int | None, as_json: bool) -> None:
+    """The replicas' logs, each line behind its replica's name; as JSON, a list of replicas with their lines."""
     folder = record.folder / "logs"
     chosen = set(operators)
-    places: dict[Path, int] = {}
-    known = {path.name.rpartition(".")[0].rpartition(".")[0] for path in folder.glob("*.log")}
+    known = {path.name.removesuffix(".log").rpartition(".")[0] for path in folder.glob("*.log")}
+    if as_json and follow:
+        raise InvalidError("--follow has no end that a JSON document could have; leave one of both out")
     if chosen - known and not follow:
         raise InvalidError(f"no logs of {', '.join(sorted(chosen - known))}; there are: {', '.join(sorted(known))}")
+    places: dict[Path, int] = {}
+    if as_json:
+        print_json([{"replica": name, "lines": found} for name, found in _new_lines(folder, chosen, places, lines)])
+        return
     while True:
         alive = follow and RunIndex().find(record.run).alive
-        for path in sorted(folder.glob("*.log")):
-            name = path.name.removesuffix(".log")
-            if not chosen or name.rpartition(".")[0] in chosen:
-                _print_new(path, name, places, lines)
+        for name, found in _new_lines(folder, chosen, places, lines):
+            sys.stdout.writelines(f"{name} | {line}\n" for line in found)
         sys.stdout.flush()
         if not alive:
             return
@@ -89,15 +92,21 @@ def print_logs(record: RunRecord, operators: Iterable[str], *, follow: bool, lin
         time.sleep(FOLLOW_SECONDS)
 
 
-def _print_new(path: Path, name: str, places: dict[Path, int], lines: int | None) -> None:
-    with path.open("rb") as file:
-        file.seek(places.get(path, 0))
-        content = file.read()
-    whole = content[: content.rfind(b"\n") + 1]
-    places[path] = places.get(path, 0) + len(whole)
-    found = whole.decode(errors="replace").splitlines()
-    for line in found if lines is None else found[-lines:] if lines else []:
-        sys.stdout.write(f"{name} | {line}\n")
+def _new_lines(
+    folder: Path, chosen: set[str], places: dict[Path, int], lines: int | None
+) -> Iterator[tuple[str, list[str]]]:
+    """Each replica's whole lines behind `places`, the last `lines` of them; `places` goes on."""
+    for path in sorted(folder.glob("*.log")):
+        name = path.name.removesuffix(".log")
+        if chosen and name.rpartition(".")[0] not in chosen:
+            continue
+        with path.open("rb") as file:
+            file.seek(places.get(path, 0))
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        places[path] = places.get(path, 0) + len(whole)
+        found = whole.decode(errors="replace").splitlines()
+        yield name, found if lines is None else found[-lines:] if lines else []
 
 
 def stop(record: RunRecord, *, now: bool, as_json: bool) -> None:

@@ -169,11 +169,12 @@ def logs(
     operators: Annotated[list[str] | None, typer.Argument(metavar="OPERATOR", help="Only these operators.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     lines: Annotated[int | None, typer.Option("--lines", "-n", min=0, help="Only the last lines of each log.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print what the replicas of a run have logged."""
     from interactem.cli.following import find_run, print_logs
 
-    print_logs(find_run(run_id), operators or (), follow=follow, lines=lines)
+    print_logs(find_run(run_id), operators or (), follow=follow, lines=lines, as_json=as_json)
 
 
 @app.command("stop")
