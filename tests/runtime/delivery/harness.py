@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -188,6 +190,11 @@ class MemoryBackend:
         with self.broker.changed:
             return dict(self.broker.records)
 
+    def forget(self, subjects: list[str]) -> None:
+        with self.broker.changed:
+            for subject in subjects:
+                self.broker.records.pop(subject, None)
+
     def outstanding(self) -> dict[int, int]:
         edges = [entry.edge for o in self.plan.operators for entry in o.assignment.inputs]
         return {edge: self.broker.outstanding(edge) for edge in edges}
@@ -229,19 +236,12 @@ class Server:
     def call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT)
 
-    def kill_and_restart(self) -> None:
-        self.call(self._kill_and_restart())
-
-    async def _kill_and_restart(self) -> None:
-        await self.broker.stop(seconds=0)  # SIGTERM at once followed by SIGKILL
-        await self.broker.restart()
-
     def kill(self) -> None:
-        import os
-        import signal
-
         os.kill(self.broker.pid, signal.SIGKILL)
         self.call(self.broker.wait())
+
+    def restart(self) -> None:
+        self.call(self.broker.restart())
 
     def close(self) -> None:
         self.call(self.client.close())
@@ -292,6 +292,10 @@ class NatsBackend:
         wanted = [names.control("*", ">"), names.record("*", "*", "*")]
         found: dict[str, bytes] = self._call(self._storer.last(names.record_stream, wanted))
         return found
+
+    def forget(self, subjects: list[str]) -> None:
+        for subject in subjects:
+            self._call(streams.purge(self._storer, self.plan.names.record_stream, subject))
 
     def outstanding(self) -> dict[int, int]:
         found: dict[int, int] = self._call(streams.outstanding(self._storer, consumers(self.plan)))
@@ -447,6 +451,12 @@ class Flow:
                 self.start(running.operator.key, running.index)
             elif running.error is not None:
                 raise running.error
+
+    def forget_drain(self, name: str) -> None:
+        """What the engine does when it resumes a run: the operator is neither done nor to be drained."""
+        index = self.operator(name).index
+        finished = [self.names.record(index, replica, "finished") for replica in range(self.operator(name).replicas)]
+        self.backend.forget([self.names.control(index, "drain"), *finished])
 
     def tell_to_finish(self, name: str) -> None:
         self.backend.tell(self.names.control(self.operator(name).index, "finish"), b"{}")

@@ -216,12 +216,17 @@ class MemoryTransport:
 
     def _work(self) -> None:
         outbox = self._opened()
-        while (work := outbox.take()) is not None:
-            with self._broker.changed:
-                self.check()
-                self._do(work)
-            if work.done:
-                work.done()
+        outbox.check()
+        try:
+            while (work := outbox.take()) is not None:
+                with self._broker.changed:
+                    self.check()
+                    self._do(work)
+                if work.done:
+                    work.done()
+        except Exception as error:
+            outbox.fail(error)
+            raise
 
     def _opened(self) -> Outbox:
         if self._outbox is None:

@@ -141,14 +141,7 @@ class NatsTransport:
         return data
 
     def finish(self) -> None:
-        outbox = self._opened()
-        future = self._call(self._quiet())
-        while True:
-            try:
-                future.result(0.5)
-                return
-            except TimeoutError:
-                outbox.check()
+        self._call(self._quiet()).result()
 
     def close(self) -> None:
         if self._thread.is_alive() and self._records.done() and self._records.exception() is None:
@@ -414,7 +407,8 @@ class NatsTransport:
     async def _quiet(self) -> None:
         outbox = self._opened()
         # several things have to be over at once, and each may begin again meanwhile
-        while len(outbox) or not self._free.is_set() or self._after is not None or len(self._tasks) > 2:  # noqa: ASYNC110
+        while len(outbox) or not self._free.is_set() or self._after is not None or len(self._tasks) > 2:
+            outbox.check()
             await asyncio.sleep(0.001)
 
     async def _leave(self) -> None:

@@ -1,0 +1,89 @@
+"""Where the broker is the slower one, or is gone for a while."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from delivery_harness import MEBIBYTE, WAIT, Collected, Flow, NatsBackend, Server, message, node, numbers, sink, source
+
+from interactem.runtime import operator
+
+
+@pytest.mark.parametrize("size", [10, 40_000])
+def test_a_full_stream_makes_the_sender_wait(flow, size):
+    """Nothing is lost, doubled or reordered, and the sender gets only so far ahead."""
+    sent = []
+    gate = threading.Event()
+
+    @operator
+    def send(inputs, parameters, context):
+        for number in range(1000):
+            sent.append(number)
+            yield message(b"%d" % number + bytes(size))
+
+    @operator
+    def count(inputs, parameters):
+        gate.wait(WAIT)
+        return message(inputs.data.rstrip(b"\0"))
+
+    out = Collected()
+    nodes = {"s": source(send), "m": node(count), "k": sink(out)}
+    made = flow(nodes, ["s > m", "m > k"], memory={"stream_batches": 5}, nats={"store_bytes": 8 * MEBIBYTE})
+    made.start("s")
+    while not sent:
+        gate.wait(0.01)
+    if size > 10:
+        last = -1
+        while last != len(sent):
+            last = len(sent)
+            gate.wait(0.3)
+        assert len(sent) < 1000, "the sender waits"
+    gate.set()
+    made.start("m")
+    made.start("k")
+    made.finish()
+    assert out.ints == list(range(1000))
+
+
+def test_a_slow_reader_gets_small_batches(flow):
+    @operator
+    def slow(inputs, parameters):
+        threading.Event().wait(0.02)
+        return inputs
+
+    out = Collected()
+    flow({"s": source(numbers(60)), "m": node(slow, replicas=2), "k": sink(out)}, ["s > m", "m > k"]).run()
+    assert sorted(out.ints) == list(range(60))
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("kills", [1, 3])
+def test_a_broker_killed_in_the_middle_loses_nothing(tmp_path, kills):
+    """`kill -9`, and started again on the same store."""
+    server = Server(tmp_path, store_bytes=512 * MEBIBYTE, max_payload=MEBIBYTE)
+    out = Collected()
+
+    @operator
+    def add(inputs, parameters, context):
+        context.state["sum"] = context.state.get("sum", 0) + int(inputs.data)
+        return inputs
+
+    @operator
+    def forward(inputs, parameters):
+        return inputs
+
+    nodes = {"s": source(numbers(20_000)), "m": node(add), "f": node(forward), "k": sink(out)}
+    made = Flow(lambda plan: NatsBackend(plan, server), tmp_path, nodes, ["s > m", "m > f", "f > k"])
+    try:
+        made.start_all()
+        for kill in range(kills):
+            out.wait((kill + 1) * 1_000)
+            server.kill()
+            server.restart()
+        made.finish()
+        assert sorted(out.ints) == list(range(20_000))
+        assert made.dead() == []
+    finally:
+        made.close()
+        server.close()
