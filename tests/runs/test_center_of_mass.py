@@ -14,6 +14,19 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(400)]
 ROWS = [[128.805, 128.262, 127.761, 127.432], [129.146, 128.790, 128.069, 127.780]]
 COLUMNS = [[41.851, 42.130, 42.311, 42.488], [42.158, 42.475, 42.554, 42.816]]
 PNG = b"\x89PNG\r\n\x1a\n"
+REPLICAS = [
+    (name, replica)
+    for name, replicas in (
+        ("frames", 1),
+        ("count", 1),
+        ("reduce", 1),
+        ("partial", 2),
+        ("array", 1),
+        ("plot", 1),
+        ("image", 1),
+    )
+    for replica in range(replicas)
+]
 SCAN = ("--set", "frames.scan_rows=96", "--set", "frames.frames_per_message=6")
 
 
@@ -83,12 +96,12 @@ def test_every_second_a_replica_is_killed(project, root, undisturbed):
     over = threading.Event()
 
     def kill():
-        for turn in itertools.count():
+        # whose turn it is may be done already; the last ones must not be killed sooner than they can start
+        for name in itertools.cycle(REPLICAS):
             if over.wait(1.0):
                 return
-            alive = sorted(run.replicas().items())
-            if alive and run.kill(alive[turn % len(alive)][1]):
-                kills.append(alive[turn % len(alive)][0])
+            if run.kill(run.replicas().get(name)):
+                kills.append(name)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -96,7 +109,7 @@ def test_every_second_a_replica_is_killed(project, root, undisturbed):
     over.set()
     thread.join()
     assert done.code == 0, done
-    assert len(kills) >= 8
+    assert len(kills) >= 4
     assert done.json["dead"] == 0
     assert same(undisturbed, project)
 

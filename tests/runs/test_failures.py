@@ -1,4 +1,4 @@
-"""Kernels that fail in every way: their messages are tried again and at last set aside; their neighbours notice nothing."""
+"""Kernels that fail in every way: their messages are tried again and at last set aside; their neighbours go on."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ ENDED: frozenset[State] = frozenset({"completed", "stopped", "failed"})
 RESTART_FIRST = 0.05
 RESTART_MOST = 10.0
 IN_CALL_MOST = 1.0
-KILLED_MOST = 0.5
+KILLED_MOST = 0.05
 DEATHS_WITHOUT_PROGRESS = 5
 KILLS_WITHOUT_PROGRESS = 100
 """How often a replica may be killed in a row: that is somebody's doing, and no fault of its own."""

@@ -107,9 +107,16 @@ async def last_sequence(storer: Storer, stream: str) -> int:
     return int(info["state"]["last_seq"])
 
 
-async def dead_letters(storer: Storer, plan: Plan) -> int:
-    info = await _ask(storer, f"$JS.API.STREAM.INFO.{plan.names.dead_stream}", None)
-    return int(info["state"]["messages"])
+async def dead_letters(storer: Storer, plan: Plan) -> dict[int, int]:
+    """How many dead letters each operator has, by its index."""
+    subject = f"$JS.API.STREAM.INFO.{plan.names.dead_stream}"
+    found: dict[int, int] = {}
+    for operator in plan.operators:
+        for entry in operator.assignment.inputs:
+            # each letter has a subject of its own
+            info = await _ask(storer, subject, {"subjects_filter": plan.names.dead(entry.edge, "*")})
+            found[operator.index] = found.get(operator.index, 0) + int(info.get("total", 0))
+    return found
 
 
 async def purge(storer: Storer, stream: str, subject: str) -> None:

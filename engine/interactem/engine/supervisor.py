@@ -93,7 +93,6 @@ class Supervisor:
         observe: Observer = lambda state, rows: None,
     ) -> None:
         self.plan = plan
-        self.dead = 0
         self.state: State = "starting"
         self.reason = ""
         self._around = around
@@ -102,6 +101,7 @@ class Supervisor:
         self._tallies = {operator.index: Tally() for operator in plan.operators}
         self._rates = {operator.index: Rate() for operator in plan.operators}
         self._replicas = [_Replica(o, index) for o in plan.operators for index in range(o.replicas)]
+        self._dead: dict[int, int] = {}
         self._restarts = dict.fromkeys(self._tallies, 0)
         self._outstanding: dict[int, int] = {}
         self._finished: set[tuple[int, int]] = set()
@@ -115,6 +115,11 @@ class Supervisor:
         self._tending: set[asyncio.Task[None]] = set()
 
     # for its caller
+
+    @property
+    def dead(self) -> int:
+        """How many dead letters there are, once the run has ended."""
+        return sum(self._dead.values())
 
     async def run(self) -> State:
         """Until the run has ended; returns `completed`, `stopped` or `failed`. What it started is gone by then."""
@@ -240,7 +245,7 @@ class Supervisor:
         with suppress(EngineError, TransportError, TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 if self.state != "completed":
-                    self.dead = await streams.dead_letters(self._storer, self.plan)
+                    self._dead = await streams.dead_letters(self._storer, self.plan)
                 elif not self.dead and self._around.broker is None:
                     await streams.remove(self._storer, self.plan)
         with suppress(NatsError, OSError, TimeoutError):
@@ -418,7 +423,7 @@ class Supervisor:
 
     async def _see_off(self) -> None:
         """All replicas are done: the run has ended when their processes have, and the dead letters are counted."""
-        self.dead = await streams.dead_letters(self._storer, self.plan)
+        self._dead = await streams.dead_letters(self._storer, self.plan)
         if self._tending:
             await asyncio.wait(self._tending, timeout=STOP_SECONDS)
         self._end("stopped" if self._cut_short else "completed")
@@ -476,7 +481,8 @@ class Supervisor:
             rate=self._rates[operator.index].at(now, moved),
             waiting=self._waiting(operator),
             retried=tally.total("retried"),
-            dead=tally.total("dead"),
+            # a replica that died may have told of a letter twice, or not at all: they are counted at the end
+            dead=self._dead.get(operator.index, tally.total("dead")),
             restarts=self._restarts[operator.index],
             state=self._state_of(operator, bool(tally.current)),
         )
