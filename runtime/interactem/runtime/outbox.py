@@ -33,7 +33,7 @@ Sent = tuple[int, Packed]
 """A message and the index of the output that it goes to."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """How far a source has come once everything put before is stored. Only the latest is ever looked at."""
 
@@ -80,14 +80,16 @@ class Outbox:
 
     # what the replica's thread does
 
-    def put(self, item: Delivery | Store | Place | Work) -> None:
+    def put(self, item: Delivery | Store | Work) -> None:
         self._items.append(item)
         self.wake()
 
-    def send(self, messages: Sequence[Sent], weight: int) -> None:
-        """Put messages of this weight altogether."""
+    def send(self, messages: Sequence[Sent], weight: int, place: Place | None = None) -> None:
+        """Put messages of this weight altogether, and the place that a source has come to with them."""
         self._bytes_in += weight
         self._items.extend(messages)
+        if place is not None:
+            self._items.append(place)
         self.wake()
 
     @property

@@ -206,8 +206,7 @@ class Source:
         self._position += 1
         self._effects.checkpoint.position = self._position
         self._counts.sent += len(made)
-        self._outbox.send(made, weight)
-        self._outbox.put(Place((self._position, self._effects.snapshot_bytes)))
+        self._outbox.send(made, weight, Place((self._position, self._effects.snapshot_bytes)))
 
     def _pack_several(self, made: list[Sent], result: Any) -> int:
         source = self._prefix[:-1]

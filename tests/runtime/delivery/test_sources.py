@@ -220,7 +220,7 @@ def test_a_function_that_asks_for_its_position_keeps_its_ids(flow):
 
     out = Collected()
     made = flow({"s": source(read), "k": sink(out)}, ["s > k"])
-    prepare, crashed = crash_at(4, before=False)
+    prepare, _ = crash_at(4, before=False)
     first = made.start("s", prepare=prepare)
     first.join()
     made.crash(first)
