@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from interactem.cli import running
+from interactem.cli.failures import InvalidError
+from interactem.cli.running import Screen, plain_lines, progress_table
+from interactem.engine import RunResult
+from interactem.engine.progress import OperatorProgress
+
+NUMBERS = {"replicas": 1, "received": 5, "sent": 4, "retried": 1, "dead": 0, "restarts": 0}
+
+
+def result(state="completed", **more):
+    value = {
+        "run": "20260101-000000-abcd",
+        "name": "test",
+        "state": state,
+        "seconds": 1.25,
+        "folder": "/runs/x",
+        "operators": {"keep": NUMBERS},
+        "outputs": ["/runs/x/outputs/a.npy"],
+    }
+    return RunResult(**{**value, **more})
+
+
+@pytest.mark.parametrize(
+    ("state", "dead", "allow_dead", "interrupted", "code"),
+    [
+        ("completed", 0, False, False, 0),
+        ("completed", 3, False, False, 1),
+        ("completed", 3, True, False, 0),
+        ("completed", 0, False, True, 0),  # it was done before the interrupt came to anything
+        ("stopped", 0, False, True, 130),
+        ("stopped", 0, True, False, 1),  # its time was up
+        ("failed", 0, True, False, 1),
+        ("failed", 0, False, True, 1),
+    ],
+)
+def test_exit_codes(state, dead, allow_dead, interrupted, code):
+    screen = Screen(quiet=True)
+    screen.interrupted = interrupted
+    assert running._exit_code(result(state, dead=dead), screen, allow_dead) == code
+
+
+@pytest.mark.parametrize("text", ["a", "a=", "a=x", "a=-1", "=", "a=1.5"])
+def test_numbers_of_replicas_that_are_none(text):
+    with pytest.raises(InvalidError, match="operator=N"):
+        running._replicas(text)
+
+
+def test_numbers_of_replicas():
+    assert running._replicas("partial=12") == ("partial", 12)
+
+
+def test_the_result_as_json_is_one_document(capsys):
+    screen = Screen(quiet=True)
+    screen.note("draining")
+    screen.observe("running", [OperatorProgress("keep", 1)])
+    screen.end(result())
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert {"run", "state", "seconds", "folder", "operators", "outputs"} <= document.keys()
+    assert document["operators"] == {"keep": NUMBERS}
+    assert "draining" in said.err
+
+
+def test_the_result_for_people(capsys):
+    Screen(quiet=False).end(result("failed", dead=2, reason="the disk is full"))
+    said = capsys.readouterr()
+    assert "failed in 1.2 s: the disk is full" in said.out
+    assert "/runs/x/outputs/a.npy" in said.out
+    assert "2 dead letters" in said.err
+    assert "interactem pipeline resume 20260101-000000-abcd" in said.err
+
+
+def test_a_completed_run_is_not_to_be_resumed(capsys):
+    Screen(quiet=False).end(result())
+    assert capsys.readouterr().err == ""
+
+
+ROW = OperatorProgress("partial", 2, running=1, received=12_345, sent=12_000, rate=99.6, waiting=7, restarts=3)
+
+
+def test_progress_in_plain_lines():
+    (line,) = plain_lines("running", [ROW])
+    assert line == "running partial: 1/2 replicas, received 12345, sent 12000, 100/s, waiting 7, retried 0, dead 0"
+
+
+def test_progress_as_a_table():
+    target = Console(file=io.StringIO(), width=120)
+    target.print(progress_table("running", [ROW, OperatorProgress("keep", 1, state="stopped")]))
+    said = target.file.getvalue()
+    assert [line.split() for line in said.splitlines()[1:]] == [
+        ["partial", "1/2", "12,345", "12,000", "100/s", "7", "0", "0", "3"],
+        ["keep", "done", "0", "0", "0/s", "0", "0", "0", "0"],
+        ["running"],
+    ]
