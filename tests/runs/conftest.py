@@ -188,7 +188,7 @@ class Project:
         for process in self.started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
         for pid, _ in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

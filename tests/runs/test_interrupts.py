@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import pytest
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
-COUNT = 300
+COUNT = 150
 
 
 def under_way(run):
@@ -81,7 +82,7 @@ def test_drained_means_that_nothing_is_under_way(project, chain):
 
 
 def test_its_time_is_up(project, chain, exactly_once):
-    done = project.run(chain(COUNT, numbers={"rate": 100.0}), "--timeout", "2")
+    done = project.run(chain(COUNT, numbers={"rate": 30.0}), "--timeout", "2")
     assert (done.code, done.json["state"]) == (1, "stopped")
     assert done.json["reason"] == "its time of 2 s was up"
     done = project.resume().end()
@@ -122,7 +123,7 @@ def test_the_background_stopped_and_resumed(project, chain, exactly_once):
 
 
 def test_parameters_change_and_stay_changed(project, chain):
-    run = project.start(chain(COUNT, numbers={"rate": 40.0}))
+    run = project.start(chain(COUNT, numbers={"rate": 10.0}))
     run.wait_for(under_way, "messages come through")
     done = project.do("pipeline", "set", "last", "trouble.offset=1000000", "--json")
     assert (done.code, done.json["trouble"]["offset"]) == (0, 1_000_000)
@@ -134,6 +135,7 @@ def test_parameters_change_and_stay_changed(project, chain):
     run.wait_for(under_way, "messages come through")
     run.signal(signal.SIGINT)
     run.end()
+    assert project.do("pipeline", "set", "last", "numbers.rate=100").code == 0
     done = project.resume().end()
     assert done.code == 0, done
     kept = project.kept()
@@ -176,3 +178,50 @@ def stopped(make_project):
     assert project.do("pipeline", "stop", "last", "--now").code == 0
     run.end()
     return project
+
+
+def test_two_that_go_on_with_one_run(project, chain, exactly_once):
+    run = project.start(chain(COUNT, numbers={"rate": 50.0}))
+    run.wait_for(under_way, "messages come through")
+    run.signal(signal.SIGKILL)
+    run.end()
+    both = [project.resume(), project.resume()]
+    ended = [run.end() for run in both]
+    assert sorted(done.code for done in ended) == [0, 2], ended
+    (refused,) = [done for done in ended if done.code == 2]
+    assert "error" in refused.json
+    exactly_once(project, COUNT)
+    assert project.do("pipeline", "ps", "--json").json[0]["state"] == "completed"
+
+
+def test_the_background_killed_and_resumed(project, chain, exactly_once):
+    file = chain(COUNT, numbers={"rate": 50.0})
+    place = project.path / "run"
+    assert project.do("pipeline", "run", file, "--detach", "--run-dir", place).code == 0
+    (supervisor,) = [pid for pid, command in project.processes() if "interactem.engine.detached" in command]
+    os.kill(supervisor, signal.SIGKILL)
+    assert project.nothing_is_left()
+    assert project.do("pipeline", "ps", "--json").json[0]["state"] == "interrupted"
+    assert project.do("pipeline", "stop", "last").code == 2
+    assert project.resume().end().code == 0
+    exactly_once(project, COUNT)
+
+
+def test_a_closed_terminal_drains(project, chain, exactly_once):
+    run = project.start(chain(COUNT, numbers={"rate": 50.0}))
+    run.wait_for(under_way, "messages come through")
+    run.signal(signal.SIGHUP)
+    done = run.end()
+    assert done.json["reason"] == "interrupted by SIGHUP"
+    assert project.resume().end().code == 0
+    exactly_once(project, COUNT)
+
+
+def test_a_reader_that_has_seen_enough_ends_nothing(project, chain, exactly_once):
+    process = project.command("pipeline", "run", chain(COUNT, numbers={"rate": 50.0}), "--run-dir", "run")
+    assert process.stdout.readline().startswith("run ")
+    process.stdout.close()
+    process.wait(90)
+    process.stderr.close()
+    assert json.loads((project.path / "run" / "summary.json").read_text())["state"] == "completed"
+    exactly_once(project, COUNT)

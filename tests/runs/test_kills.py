@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
-COUNT = 400
+COUNT = 300
 
 
 class Assassin:

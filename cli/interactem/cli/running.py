@@ -126,6 +126,7 @@ class Screen:
     def __init__(self, *, quiet: bool) -> None:
         self.interrupted = False
         self._quiet = quiet
+        self._silent = False
         self._console = console(stderr=quiet)
         self._told: set[str] = set()
         self._live: Any = None
@@ -154,6 +155,14 @@ class Screen:
         return self._live  # type: ignore[no-any-return]
 
     def observe(self, state: str, rows: list[OperatorProgress]) -> None:
+        try:
+            self._show(state, rows)
+        except OSError:  # nobody reads it any more, such as `head`: no reason to end the run
+            self._silent = True
+
+    def _show(self, state: str, rows: list[OperatorProgress]) -> None:
+        if self._silent:
+            return
         if self._live is not None:
             self._live.update(progress_table(state, rows), refresh=True)
         elif not self._quiet and time.monotonic() - self._printed >= PLAIN_SECONDS:

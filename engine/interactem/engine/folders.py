@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,19 @@ class RunFolder:
         if not folder.plan.is_file():
             raise RunFolderError(folder.path, "holds no run: it has no plan.json")
         return folder
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For as long as somebody runs this run, or looks into its broker: nobody else may meanwhile.
+
+        Raises `RunFolderError` where somebody does. The lock goes with its process.
+        """
+        with (self.path / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFolderError(self.path, "another process is at work on this run; try again") from None
+            yield
 
     def log(self, operator: str, replica: int) -> Path:
         return self.logs / f"{operator}.{replica}.log"

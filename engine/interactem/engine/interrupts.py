@@ -1,4 +1,4 @@
-"""Signals: Ctrl-C drains and, the second time, stops now; `SIGTERM` drains and stops at the end of the grace period."""
+"""Signals: Ctrl-C drains and, the second time, stops now; `SIGTERM` (and `SIGHUP`) drain, and stop after the grace."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from interactem.engine.supervisor import GRACE_SECONDS, Supervisor
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -33,12 +35,15 @@ def interrupts(tell: Callable[[str], None] = lambda text: None) -> Iterator[Call
             supervisor.stop(f"interrupted by {name}, at once")
             return
         tell("draining: what is under way is worked off; once more to stop now")
-        supervisor.drain(f"interrupted by {name}", grace=GRACE_SECONDS if number == signal.SIGTERM else None)
+        # a person in front of it can say once more that it takes too long
+        supervisor.drain(f"interrupted by {name}", grace=None if number == signal.SIGINT else GRACE_SECONDS)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # with nohup, a terminal that is closed is no reason to end
+    heard = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    for number in heard:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield supervisors.append
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in heard:
             loop.remove_signal_handler(number)

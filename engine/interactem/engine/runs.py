@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -226,8 +226,15 @@ async def execute(
 ) -> RunResult:
     """Run it to its end, whatever that is, or go on with what an earlier execution has left.
 
-    `started` is given the supervisor, to drain or stop it.
+    `started` is given the supervisor, to drain or stop it. Raises `RunFolderError` where somebody else runs it.
     """
+    with prepared.folder.held():
+        return await _execute(prepared, launcher or ProcessLauncher(), observe, started)
+
+
+async def _execute(
+    prepared: PreparedRun, launcher: Launcher, observe: Observer, started: Callable[[Supervisor], None]
+) -> RunResult:
     begun = time.monotonic()
     folder, plan = prepared.folder, prepared.plan
     folder.summary.unlink(missing_ok=True)  # an earlier execution's: it tells how this one has ended, not that
@@ -238,7 +245,7 @@ async def execute(
             async with _serving(prepared) as (address, store_bytes, broker):
                 around = Surroundings(
                     folder=folder,
-                    launcher=launcher or ProcessLauncher(),
+                    launcher=launcher,
                     address=address,
                     interpreters={name: made.python for name, made in prepared.environments.items()},
                     events=events,
@@ -338,29 +345,29 @@ async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterat
     """
     folder = RunFolder.open(record.folder)
     plan = Plan.from_value(folder.read_plan())
-    own: EmbeddedBroker | None = None
-    try:
+    async with AsyncExitStack() as stack:
         if record.alive:
             address = Address(record.url, record.credentials)
-        elif broker is not None:
-            address = _address(plan.run, broker)
         else:
-            if _was_external(folder):
-                raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
-            own, _ = await _own_broker(plan, folder)
-            address = Address(own.url, own.credentials)
+            stack.enter_context(folder.held())
+            stack.callback(remove_secrets, plan.run)
+            address = await _awakened(plan, folder, broker, stack)
         client = await connect(address, f"{plan.run} visitor", patience=CHECK_SECONDS)
-        try:
-            storer = Storer(client)
-            await storer.open()
-            yield plan, storer
-        finally:
-            await client.close()
-    finally:
-        if own is not None:
-            await own.stop()
-        if not record.alive:
-            remove_secrets(plan.run)
+        stack.push_async_callback(client.close)
+        storer = Storer(client)
+        await storer.open()
+        yield plan, storer
+
+
+async def _awakened(plan: Plan, folder: RunFolder, broker: str | None, stack: AsyncExitStack) -> Address:
+    """The broker of a run that does not run."""
+    if broker is not None:
+        return _address(plan.run, broker)
+    if _was_external(folder):
+        raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
+    own, _ = await _own_broker(plan, folder)
+    stack.push_async_callback(own.stop)
+    return Address(own.url, own.credentials)
 
 
 def collect(path: Path) -> RunResult | None:
