@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ PATIENCE = 60.0
 _FULL = frozenset({10077, 10047, 10023, 10028})
 """JetStream's error codes for a store that is full."""
 _HOPELESS = frozenset({10054, 10060, 10071})
+_FOUND = frozenset({"204", "404"})
+_TOO_MANY = "413"
 _REFUSED_FIRST = 0.005
 _REFUSED_MOST = 0.2
 
@@ -190,12 +193,31 @@ class Storer:
     async def last(self, stream: str, subjects: list[str]) -> dict[str, bytes]:
         """The last payload under each of `subjects`, which may have wildcards."""
         while True:
-            found = await self._last_once(stream, subjects)
-            if found is not None:
+            status, found = await self._last_once(stream, subjects)
+            if status in _FOUND:
                 return found
+            if status == _TOO_MANY:
+                return await self._last_one_by_one(stream, subjects)
             await asyncio.sleep(0.05)
 
-    async def _last_once(self, stream: str, subjects: list[str]) -> dict[str, bytes] | None:
+    async def _last_one_by_one(self, stream: str, subjects: list[str]) -> dict[str, bytes]:
+        """The same for any number of subjects."""
+        found: dict[str, bytes] = {}
+        for pattern in subjects:
+            offset, total = 0, 1
+            while offset < total:
+                question = {"subjects_filter": pattern, "offset": offset}
+                answer = await self.ask(f"$JS.API.STREAM.INFO.{stream}", question)
+                total = int(answer.get("total", 0))
+                names = answer.get("state", {}).get("subjects") or {}
+                for name in names:
+                    with suppress(KeyError):  # removed meanwhile
+                        found[name] = await self.last_one(stream, name)
+                offset += max(1, len(names))
+        return found
+
+    async def _last_once(self, stream: str, subjects: list[str]) -> tuple[str, dict[str, bytes]]:
+        """The status of the broker's answer (nothing where there was none), and what came before it."""
         inbox = self._client.new_inbox()
         messages: asyncio.Queue[Msg] = asyncio.Queue()
         subscription = await self._client.subscribe(inbox, cb=messages.put, pending_bytes_limit=-1)
@@ -208,12 +230,12 @@ class Storer:
                     message = await messages.get()
                 if _is_status(message):
                     status = message.headers["Status"] if message.headers else ""
-                    return found if status in ("204", "404") else None
+                    return status, found
                 found[(message.headers or {})["Nats-Subject"]] = message.data
         except (TimeoutError, NatsError, OSError):
             if self._client.is_closed:
                 raise TransportError("the connection to the broker is closed") from None
-            return None
+            return "", {}
         finally:
             await _quietly(subscription.unsubscribe())
 

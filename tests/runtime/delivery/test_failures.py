@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import numpy as np
@@ -303,3 +304,53 @@ def test_many_events_go_into_few_reports(flow):
     assert told + omitted == 501
     assert 10 < told
     assert len(reports) < 50
+
+
+@pytest.mark.parametrize("generator", [False, True])
+def test_a_coroutine_is_cancelled_at_its_limit(flow, generator):
+    @operator
+    async def hang(inputs, parameters):
+        if inputs.data == b"1":
+            await asyncio.Event().wait()
+        return inputs
+
+    @operator
+    async def hang_between(inputs, parameters):
+        yield inputs
+        if inputs.data == b"1":
+            await asyncio.Event().wait()
+
+    out = Collected()
+    kernel = hang_between if generator else hang
+    nodes = {"s": source(numbers(3)), "m": node(kernel, timeout=0.1, max_attempts=1), "k": sink(out)}
+    made = flow(nodes, ["s > m", "m > k"]).run()
+    assert out.ints == [0, 2]
+    assert [dead.error for dead in made.dead()] == ["TimeoutError: the kernel took longer than its limit of 0.1 s"]
+
+
+def test_the_time_limit_is_armed_around_each_call_alone(flow):
+    armed = []
+
+    def finish(parameters):
+        armed.append("finish")
+
+    @operator(finish=finish)
+    def work(inputs, parameters):
+        armed.append(int(inputs.data))
+        if inputs.data == b"1":
+            raise ValueError("no good")
+
+    made = flow({"s": source(numbers(3)), "k": sink(work, timeout=7.0, max_attempts=1)}, ["s > k"])
+    made.start("s").join()
+    made.start("k", arm=armed.append)
+    made.finish()
+    assert armed == [7.0, 0, 0, 7.0, 1, 0, 7.0, 2, 0, 7.0, "finish", 0]
+
+
+def test_the_time_limit_of_a_source_is_for_each_message(flow):
+    armed = []
+    made = flow({"s": source(numbers(2), timeout=7.0), "k": sink(Collected())}, ["s > k"])
+    made.start("s", arm=armed.append)
+    made.start("k")
+    made.finish()
+    assert armed == [7.0, 0] * 3, "the third is the generator's end"

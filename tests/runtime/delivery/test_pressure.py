@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -87,3 +88,17 @@ def test_a_broker_killed_in_the_middle_loses_nothing(tmp_path, kills):
     finally:
         made.close()
         server.close()
+
+
+def test_a_replica_finds_its_records_also_when_they_are_many(flow):
+    """One for each message that ended a process; the broker's answer to one question is bounded."""
+    out = Collected()
+    made = flow({"s": source(numbers(1)), "k": sink(out)}, ["s > k"])
+    index = made.operator("k").index
+    for number in range(1100):
+        crash = {"edge": 0, "id": f"x.{number}", "attempts": 3, "error": "it crashed"}
+        made.backend.tell(made.names.control(index, f"crash.{number}"), json.dumps(crash).encode())
+    made.feed("s", [message(b"1"), message(b"2")], ids=["x.1099", "x.2000"])
+    made.run()
+    assert sorted(out.ints) == [0, 2]
+    assert [dead.message.id for dead in made.dead()] == ["x.1099"]

@@ -7,61 +7,30 @@ keeps its deliveries from being handed out again while the kernel works on them.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import queue
 import threading
-import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from interactem.runtime import wire
-from interactem.runtime.assignment import Assignment
+from interactem.runtime.assignment import Assignment, Input
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
 from interactem.runtime.outbox import Outbox
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
+from interactem.runtime.transports.pulling import Pace, Pulling
 
 LINGER_SECONDS = 0.005
 LINGER_ITEMS = 1_024
-_EXPIRES = 30.0
-_HEARTBEAT = 5.0
-_AHEAD_SECONDS = 0.02
-"""How far ahead of the kernel a replica pulls: more would be taken from its siblings."""
-_AHEAD_MOST = 16
-_AHEAD_BYTES = 4 * 2**20
-
-Arrival = Delivery | Record | Exception | None
-
-
-@dataclass(slots=True)
-class _Consumer:
-    """A durable pull consumer: what was asked of it, and what it handed out."""
-
-    edge: int
-    stream: str
-    name: str
-    retry: bool
-    inbox: str
-    asked: dict[str, int] = field(default_factory=dict)
-    heard: float = 0.0
-    arrived: int = 0
-    taken: int = 0
-    """Counted by the replica's thread, as `arrived` is by the transport's: no number is changed by both."""
-    held: dict[int, Delivery] = field(default_factory=dict)
-    mean_bytes: float = 0.0
-
-    @property
-    def queued(self) -> int:
-        """How many deliveries wait for the kernel."""
-        return self.arrived - self.taken
+LEAVE_SECONDS = 3
+Arrival = tuple[Pulling, Delivery] | Record | Exception | None
 
 
 class NatsTransport:
@@ -75,14 +44,12 @@ class NatsTransport:
         self._slot = slot or Slot()
         self._inbox: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._outbox: Outbox | None = None
-        self._consumers: list[_Consumer] = []
+        self._pullings: dict[tuple[int, bool], Pulling] = {}
+        self._pace = Pace()
         self._sleeping = False
         self._after: Store | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._numbers = itertools.count()
         self._records: Future[dict[str, bytes]] = Future()
-        self._seconds = 0.001
-        self._given = 0.0
         self._thread = threading.Thread(target=self._run, name="interactem-transport", daemon=True)
 
     # the replica's thread
@@ -107,23 +74,20 @@ class NatsTransport:
         return records
 
     def receive(self, timeout: float | None) -> Delivery | Record | None:
-        now = time.perf_counter()
-        if self._given:
-            self._seconds = 0.8 * self._seconds + 0.2 * (now - self._given)
-            self._given = 0.0
+        self._pace.taken()
         try:
             item = self._inbox.get(timeout is None or timeout > 0, timeout)
         except queue.Empty:
             return None
         if isinstance(item, Exception):
             raise item
-        if isinstance(item, Delivery):
-            consumer: _Consumer = item.token[0]
-            consumer.taken += 1
-            if consumer.queued <= self._ahead(consumer) // 2:
-                self._loop.call_soon_threadsafe(self._top_up, consumer)
-            self._given = time.perf_counter()
-        return item
+        if not isinstance(item, tuple):
+            return item
+        pulling, delivery = item
+        if pulling.took():
+            self._loop.call_soon_threadsafe(pulling.ask)
+        self._pace.given()
+        return delivery
 
     @property
     def waiting(self) -> bool:
@@ -198,14 +162,8 @@ class NatsTransport:
         for reader in {reader for output in assignment.outputs for reader in output.readers}:
             await self._client.subscribe(self._names.report(reader, "*"), cb=self._on_record)
         for entry in assignment.inputs:
-            name = self._names.consumer(entry.edge, entry.partition(self._replica))
-            for stream, retry in ((self._names.stream(entry.stream), False), (self._names.retry_stream, True)):
-                consumer = _Consumer(entry.edge, stream, name, retry, self._client.new_inbox())
-                self._consumers.append(consumer)
-                await self._client.subscribe(
-                    f"{consumer.inbox}.*", cb=self._receiver(consumer), pending_bytes_limit=-1, pending_msgs_limit=-1
-                )
-                self._top_up(consumer)
+            await self._pull(entry, retry=False)
+            await self._pull(entry, retry=True)
         self._keep(self._work())
         self._keep(self._extend(assignment.ack_wait / 3))
 
@@ -221,66 +179,24 @@ class NatsTransport:
 
     # receiving
 
-    def _ahead(self, consumer: _Consumer) -> int:
-        by_time = _AHEAD_SECONDS / max(self._seconds, 1e-6)
-        by_size = _AHEAD_BYTES / max(consumer.mean_bytes, 1)
-        return int(max(1, min(_AHEAD_MOST, by_time, by_size)))
-
-    def _top_up(self, consumer: _Consumer) -> None:
-        missing = self._ahead(consumer) - consumer.queued - sum(consumer.asked.values())
-        if missing > 0:
-            number = str(next(self._numbers))
-            consumer.asked[number] = missing
-            consumer.heard = time.monotonic()
-            self._keep(self._pull(consumer, number, missing))
-
-    async def _pull(self, consumer: _Consumer, number: str, count: int) -> None:
-        request = {"batch": count, "expires": int(_EXPIRES * 1e9), "idle_heartbeat": int(_HEARTBEAT * 1e9)}
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
-        await self._publish(subject, json.dumps(request).encode(), reply=f"{consumer.inbox}.{number}")
-
-    def _receiver(self, consumer: _Consumer) -> Any:
-        async def on_message(message: Msg) -> None:
-            consumer.heard = time.monotonic()
-            if not message.reply.startswith("$JS.ACK."):
-                self._on_status(consumer, message)
-                return
-            if consumer.asked:
-                oldest = next(iter(consumer.asked))
-                consumer.asked[oldest] -= 1
-                if consumer.asked[oldest] <= 0:
-                    del consumer.asked[oldest]
-            self._on_delivery(consumer, message)
-
-        return on_message
-
-    def _on_status(self, consumer: _Consumer, message: Msg) -> None:
-        status = (message.headers or {}).get("Status")
-        if status == "100":
-            return  # a heartbeat
-        consumer.asked.pop(message.subject.rpartition(".")[2], None)
-        # a request that expired is made again at once; one that was refused, with the check that follows
-        if status == "408":
-            self._top_up(consumer)
-
-    def _on_delivery(self, consumer: _Consumer, message: Msg) -> None:
-        metadata = message.metadata
-        sequence = metadata.sequence.stream
-        consumer.mean_bytes = 0.8 * consumer.mean_bytes + 0.2 * len(message.data)
-        again = consumer.held.get(sequence)
-        if again is not None:
-            # handed out a second time while we hold it: the newer reply subject is the one that counts
-            self._slot.release(again.token[1])
-            again.token = (consumer, message.reply)
-            self._slot.hold(message.reply)
-            return
-        format = (message.headers or {}).get(wire.HEADER)
-        token = (consumer, message.reply)
-        delivery = Delivery(consumer.edge, message.data, format, token, sequence, consumer.retry, metadata.num_pending)
-        consumer.held[sequence] = delivery
-        self._slot.hold(message.reply)
-        consumer.arrived += 1
-        self._inbox.put(delivery)
+    async def _pull(self, entry: Input, *, retry: bool) -> None:
+        pulling = Pulling(
+            entry.edge,
+            self._names.retry_stream if retry else self._names.stream(entry.stream),
+            self._names.consumer(entry.edge, entry.partition(self._replica)),
+            retry=retry,
+            inbox=self._client.new_inbox(),
+            slot=self._slot,
+            pace=self._pace,
+            publish=self._publish,
+            start=self._keep,
+            deliver=lambda pulling, delivery: self._inbox.put((pulling, delivery)),
+        )
+        self._pullings[entry.edge, retry] = pulling
+        await self._client.subscribe(
+            f"{pulling.inbox}.*", cb=pulling.on_message, pending_bytes_limit=-1, pending_msgs_limit=-1
+        )
+        pulling.ask()
 
     async def _on_record(self, message: Msg) -> None:
         self._inbox.put(Record(message.subject, message.data))
@@ -289,21 +205,14 @@ class NatsTransport:
         if not hasattr(self, "_storer"):
             return
         self._storer.resend()
-        for consumer in self._consumers:
-            consumer.asked.clear()
-            self._top_up(consumer)
+        for pulling in self._pullings.values():
+            pulling.ask_anew()
 
     async def _extend(self, period: float) -> None:
-        """Keep what is held from being handed out again, and ask again where no answer came."""
         while True:
             await asyncio.sleep(period)
-            now = time.monotonic()
-            for consumer in self._consumers:
-                for delivery in list(consumer.held.values()):
-                    await self._publish(delivery.token[1], b"+WPI")
-                if consumer.asked and now - consumer.heard > 2.5 * _HEARTBEAT:
-                    consumer.asked.clear()
-                self._top_up(consumer)
+            for pulling in self._pullings.values():
+                await pulling.extend(period)
 
     # storing
 
@@ -376,7 +285,7 @@ class NatsTransport:
         """What was referred to is removed only when the broker is sure that nobody will be handed the reference."""
         for delivery in deliveries:
             self._forget(delivery)
-        await asyncio.gather(*(self._storer.acknowledge(delivery.token[1]) for delivery in deliveries))
+        await asyncio.gather(*(self._storer.acknowledge(delivery.token) for delivery in deliveries))
         await self._drop(subjects)
 
     async def _drop(self, subjects: list[str]) -> None:
@@ -385,12 +294,10 @@ class NatsTransport:
 
     async def _hand_back(self, delivery: Delivery, answer: bytes) -> None:
         self._forget(delivery)
-        await self._publish(delivery.token[1], answer)
+        await self._publish(delivery.token, answer)
 
     def _forget(self, delivery: Delivery) -> None:
-        consumer: _Consumer = delivery.token[0]
-        consumer.held.pop(delivery.sequence, None)
-        self._slot.release(delivery.token[1])
+        self._pullings[delivery.edge, delivery.retry].forget(delivery)
 
     async def _publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         try:
@@ -414,5 +321,6 @@ class NatsTransport:
     async def _leave(self) -> None:
         for task in list(self._tasks):
             task.cancel()
-        await self._client.flush()
+        with suppress(NatsError, OSError, TimeoutError):  # a broker that is gone needs no goodbye
+            await self._client.flush(LEAVE_SECONDS)
         self._left.set()
