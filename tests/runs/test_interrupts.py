@@ -91,7 +91,7 @@ def test_its_time_is_up(project, chain, exactly_once):
 
 
 def test_in_the_background(project, chain, exactly_once):
-    file = chain(COUNT, numbers={"rate": 20.0})
+    file = chain(COUNT, numbers={"rate": 1.0})
     place = project.path / "run"
     done = project.do("pipeline", "run", file, "--detach", "--json", "--run-dir", place)
     assert done.code == 0, done
@@ -105,6 +105,8 @@ def test_in_the_background(project, chain, exactly_once):
     assert project.do("pipeline", "logs", name, "--follow").code == 0  # ends with the run
     listed = project.do("pipeline", "ps", "--json").json[0]
     assert listed["state"] == "completed"
+    done = project.do("pipeline", "set", name, "numbers.rate=1")
+    assert (done.code, "was worked off" in done.err) == (2, True)
     exactly_once(project, COUNT)
     assert json.loads((place / "summary.json").read_text())["state"] == "completed"
 

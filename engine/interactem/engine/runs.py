@@ -363,6 +363,9 @@ async def _awakened(plan: Plan, folder: RunFolder, broker: str | None, stack: As
     """The broker of a run that does not run."""
     if broker is not None:
         return _address(plan.run, broker)
+    result = collect(folder.path)
+    if result is not None and result.state == "completed" and not result.dead:
+        raise RunFolderError(folder.path, f"all of run {plan.run} was worked off: its broker holds nothing any more")
     if _was_external(folder):
         raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
     own, _ = await _own_broker(plan, folder)
