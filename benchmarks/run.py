@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.out(f"there is no command {INTERACTEM}: install interactem into this Python, or use: make bench")
         return 2
     rows = [row for row in ROWS if options.row is None or row.name in options.row]
-    results, failed = _measure_all(rows, options, progress)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way, what runs is ended and cleaned up
+    try:
+        results, failed = _measure_all(rows, options, progress)
+    except KeyboardInterrupt:
+        progress.out("interrupted")
+        return 130
     values = [report.to_value(result, machine.description()) for result in results]
     options.out.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if options.json:
