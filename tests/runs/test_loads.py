@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 
 import pytest
@@ -67,6 +69,35 @@ def test_two_runs_side_by_side(project, chain, exactly_once):
     assert len(folders) == 2
     for folder in folders:
         exactly_once(project, 200, folder=folder)
+
+
+@pytest.mark.parametrize("name", ["with spaces", "fröhliche 顕微鏡 🔬", 'quo"te\\back', "$HOME;#{}"])
+def test_folders_of_any_name(project, chain, exactly_once, name):
+    done = project.run(chain(20), folder=f"{name}/run")
+    assert done.code == 0, done
+    exactly_once(project, 20, folder=f"{name}/run")
+
+
+def test_a_replica_that_is_stopped_for_a_while(project, chain, exactly_once):
+    """Others take over what it held, and what it does twice has no effect."""
+    run = project.start(chain(2000, numbers={"rate": 200.0}))
+    run.wait_for(lambda run: came(run) > 50, "messages come through")
+    stopped = run.replicas()["trouble", 0]
+    os.kill(stopped, signal.SIGSTOP)
+    run.wait_for(lambda run: came(run) > 1990, "the others go on")
+    os.kill(stopped, signal.SIGCONT)
+    done = run.end()
+    assert done.code == 0, done
+    exactly_once(project, 2000)
+
+
+def test_a_run_whose_folder_is_removed(project, chain):
+    run = project.start(chain(1000, numbers={"rate": 50.0}))
+    run.wait_for(lambda run: came(run) > 10, "messages come through")
+    shutil.rmtree(run.folder, ignore_errors=True)
+    done = run.end()
+    assert done.code == 1, done
+    assert done.json["state"] == "failed"
 
 
 def test_one_folder_for_two_runs(project, chain, exactly_once):

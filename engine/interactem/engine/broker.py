@@ -185,7 +185,8 @@ class EmbeddedBroker:
         for stale in settings.folder.glob("*.ports"):
             stale.unlink(missing_ok=True)
         config = settings.secrets / "nats.conf"
-        write_private(config, json.dumps(server_config(settings, self._user, self._password)))
+        # the server reads no \u escapes: paths stand there as they are
+        write_private(config, json.dumps(server_config(settings, self._user, self._password), ensure_ascii=False))
         with await _lock(settings.folder) as lock, (settings.folder / "nats.stderr").open("wb") as errors:
             self._process = await asyncio.create_subprocess_exec(
                 *tethered([str(server_program()), "-c", str(config)]),
