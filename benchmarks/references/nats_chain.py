@@ -12,7 +12,9 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import sys
+import threading
 import time
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
@@ -112,7 +114,15 @@ async def make_streams(server: Server) -> None:
 
 
 def in_process(function: Any, *arguments: Any) -> Any:
+    threading.Thread(target=end_with_parent, daemon=True).start()
     return asyncio.run(function(*arguments))
+
+
+def end_with_parent() -> None:
+    """Without the process that has the server there is nobody to talk to, and nobody to tell."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 async def chain(folder: Path, count: int, size: int, durability: Any) -> dict[str, float]:
