@@ -129,8 +129,7 @@ def test_a_changed_folder_is_built_again(tmp_path, cache, project):
     lib.mkdir()
     (lib / "backend.py").write_text(BACKEND)
     (lib / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-        + project
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n' + project
     )
     folder = operator(tmp_path, "count", "../../lib\n")
     seen = []

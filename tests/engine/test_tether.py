@@ -53,7 +53,7 @@ def test_the_command_dies_with_its_parent():
 def elsewhere(tmp_path) -> Path:
     """The script as it runs on another system than Linux."""
     script = tmp_path / "tether.py"
-    script.write_text(SCRIPT.read_text().replace("sys.platform == \"linux\"", "sys.platform == \"not this\""))
+    script.write_text(SCRIPT.read_text().replace('sys.platform == "linux"', 'sys.platform == "not this"'))
     assert script.read_text() != SCRIPT.read_text()
     return script
 

@@ -103,9 +103,7 @@ def _ask(question: str, default: str | None = None, check: Callable[[str], str] 
             say(error.message, "red", stderr=True)
 
 
-def _ask_list(
-    question: str, default: Sequence[str], parse: Callable[[str], object], form: str
-) -> tuple[str, ...]:
+def _ask_list(question: str, default: Sequence[str], parse: Callable[[str], object], form: str) -> tuple[str, ...]:
     """Answers with commas between them; a hyphen is none."""
 
     def check(answer: str) -> str:

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from interactem.cli.failures import Failure
 
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 
 UNBOUNDED = 10_000
 """Columns where nobody looks at it: lines in a pipe are not wrapped or cut."""

@@ -107,9 +107,7 @@ def call_once(trial: Trial) -> list[Answer]:
 
 def report_call(answers: Sequence[Answer], out: Path | None, *, as_json: bool) -> None:
     if as_json:
-        print_json(
-            [{"port": a.port, "meta": a.meta, "data": base64.b64encode(a.data).decode()} for a in answers]
-        )
+        print_json([{"port": a.port, "meta": a.meta, "data": base64.b64encode(a.data).decode()} for a in answers])
         return
     for answer in answers:
         about = {"port": answer.port, "meta": answer.meta, "bytes": len(answer.data)}

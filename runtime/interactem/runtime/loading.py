@@ -26,7 +26,8 @@ def load(path: Path) -> Kernel:
         if isinstance(kernel, Kernel):
             found[id(kernel)] = kernel
     if not found:
-        raise LoadError(str(path), "there is no operator in it; put @operator above the function that handles a message")
+        advice = "put @operator above the function that handles a message"
+        raise LoadError(str(path), f"there is no operator in it; {advice}")
     if len(found) > 1:
         names = ", ".join(sorted(kernel.function.__name__ for kernel in found.values()))
         raise LoadError(str(path), f"there are several operators in it ({names}); keep one @operator")
@@ -59,4 +60,3 @@ def user_traceback(error: BaseException) -> str:
     report.stack = traceback.StackSummary.from_list(kept)
     report.__cause__ = report.__context__ = None
     return "".join(report.format()).rstrip()
-

@@ -1,11 +1,11 @@
 """Operators under test: the kernel of a folder is called in memory, with what a replica would give it.
 
-    from interactem.runtime import BytesMessage
-    from interactem.runtime.testing import call
+from interactem.runtime import BytesMessage
+from interactem.runtime.testing import call
 
-    def test_doubles():
-        [result] = call("operators/double", BytesMessage(data=b"2"), {"factor": 2})
-        assert result.data == b"4"
+def test_doubles():
+    [result] = call("operators/double", BytesMessage(data=b"2"), {"factor": 2})
+    assert result.data == b"4"
 """
 
 from __future__ import annotations
