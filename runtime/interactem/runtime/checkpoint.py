@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
-import numpy as np
 
 from interactem.runtime.applied import AppliedIds
 from interactem.runtime.errors import WireError
@@ -91,7 +90,12 @@ def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkp
     )
 
 
+# numpy is imported where an array is met: it would be a third of the start of a replica that has none
+
+
 def _pack_array(value: Any) -> Any:
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
     if not isinstance(value, np.ndarray) or value.dtype.hasobject or value.dtype.names is not None:
@@ -103,4 +107,6 @@ def _unpack_array(code: int, data: bytes) -> Any:
     if code != _ARRAY:
         raise WireError(f"a checkpoint holds a value of an unknown kind {code}")
     dtype, shape, content = msgpack.unpackb(data)
+    import numpy as np
+
     return np.frombuffer(content, dtype=dtype).reshape(shape).copy()
