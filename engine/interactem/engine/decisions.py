@@ -22,7 +22,7 @@ RESTART_MOST = 10.0
 IN_CALL_MOST = 1.0
 KILLED_MOST = 0.05
 DEATHS_WITHOUT_PROGRESS = 5
-KILLS_WITHOUT_PROGRESS = 100
+KILLS_WITHOUT_PROGRESS = 1000
 """How often a replica may be killed in a row: that is somebody's doing, and no fault of its own."""
 KILLS_PER_ATTEMPT = 10
 """So many deaths by `kill -9` during one message count as one attempt at it: they may well be somebody's doing."""
