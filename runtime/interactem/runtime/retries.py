@@ -57,6 +57,7 @@ class Retries:
         subject = self._names.retry(edge, self._parts[edge][1])
         name = f"{edge}:{message.id}#{failure.attempts}:{batch.redriven}"
         self._store(Store(subject, _envelope(message, told), name, wire=True))
+        self._reporter.event("failure", {"id": message.id, **failure.to_value()})
 
     def bury_unreadable(self, delivery: Delivery, error: WireError) -> None:
         """A payload that is not a batch: a dead letter as it is, under the number that the broker gave it."""

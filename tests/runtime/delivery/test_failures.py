@@ -69,6 +69,18 @@ def test_a_dead_letter_is_told_as_an_event(flow):
     assert sorted((e["kind"], e["id"], e["attempts"]) for e in events) == [("dead", f"s.{n}", 1) for n in range(3)]
 
 
+def test_every_failed_attempt_is_told_as_an_event(flow):
+    kernel, _ = failing(100, 0)
+    made = flow({"s": source(numbers(1)), "m": node(kernel)}, ["s > m"]).run()
+    events = [event for report in made.backend.reports() for event in report.get("events", [])]
+    assert [(e["kind"], e["id"], e["attempts"]) for e in events] == [
+        ("failure", "s.0", 1),
+        ("failure", "s.0", 2),
+        ("dead", "s.0", 3),
+    ]
+    assert all(e["error"] == "ValueError: no good: 0" and "raise ValueError" in e["traceback"] for e in events)
+
+
 def test_attempts_may_have_no_end(flow):
     kernel, attempts = failing(5, 0)
     out = Collected()
