@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from interactem.engine.errors import EngineError
 from interactem.engine.plan import Plan
 from interactem.runtime.connections import Storer
 from interactem.runtime.transports import Store
 from interactem.spec import OperatorSpec, Problem, SpecError, coerce
 from interactem.spec.wording import suggest
+
+START_SECONDS = 30.0
+LOOK_SECONDS = 0.05
 
 
 def check_parameters(plan: Plan, values: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, Any]]:
@@ -49,8 +54,21 @@ async def set_parameters(storer: Storer, plan: Plan, values: Mapping[str, Mappin
     result: dict[str, Any] = {}
     for key, given in values.items():
         subject = plan.names.control(plan.operator(key).index, "parameters")
-        stored = json.loads(await storer.last_one(plan.names.record_stream, subject))
+        stored = json.loads(await _stored(storer, plan, subject))
         changed = {name: value for name, value in {**stored, **given}.items() if value is not None}
         await storer.store(Store(subject, json.dumps(changed).encode()))
         result[key] = changed
     return result
+
+
+async def _stored(storer: Storer, plan: Plan, subject: str) -> bytes:
+    """What is stored there; a run that was started a moment ago has still to store it."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + START_SECONDS
+    while True:
+        try:
+            return await storer.last_one(plan.names.record_stream, subject)
+        except KeyError:
+            if loop.time() > until:
+                raise EngineError(f"run {plan.run} has no parameters in its broker: it has not started") from None
+        await asyncio.sleep(LOOK_SECONDS)
