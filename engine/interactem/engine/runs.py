@@ -10,6 +10,7 @@ interrupted, stopped or failed. `collect` reads what a run has left behind.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -50,6 +51,7 @@ EXTERNAL_STORE = 4096 * MEBIBYTE
 MAX_STORE = 65_536 * MEBIBYTE
 MIN_STORE = 64 * MEBIBYTE
 CHECK_SECONDS = 5.0
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,7 @@ async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterat
     folder = RunFolder.open(record.folder)
     plan = Plan.from_value(folder.read_plan())
     async with AsyncExitStack() as stack:
+        record = await _with_broker(record)
         if record.alive:
             address = Address(record.url, record.credentials)
         else:
@@ -357,6 +360,14 @@ async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterat
         storer = Storer(client)
         await storer.open()
         yield plan, storer
+
+
+async def _with_broker(record: RunRecord) -> RunRecord:
+    """The run's record once its broker is in it: one that was started a moment ago stands in the index before that."""
+    while record.alive and not record.url:
+        await asyncio.sleep(LOOK_SECONDS)
+        record = RunIndex().find(record.run)
+    return record
 
 
 async def _awakened(plan: Plan, folder: RunFolder, broker: str | None, stack: AsyncExitStack) -> Address:
