@@ -3,6 +3,7 @@
 EngineError                the base; says what is wrong, where, and what to do
 ├── BrokerError            the broker does not start, or went and does not come back
 ├── LaunchError            a replica's process cannot be started
+├── ReplicaError           a replica died and is not started again
 ├── DependencyError        an operator's dependencies cannot be installed
 ├── OperatorError          operators' code does not load
 ├── RunFolderError         the run folder cannot be used for this run
@@ -36,6 +37,16 @@ class LaunchError(EngineError, OSError):
         self.operator = operator
         self.replica = replica
         self.reason = reason
+
+
+class ReplicaError(EngineError):
+    """A replica died and is not started again. `output` has the last lines that it printed."""
+
+    def __init__(self, replica: str, reason: str, output: Sequence[str] = ()) -> None:
+        super().__init__("\n    ".join([f"{replica}: {reason}", *output]))
+        self.replica = replica
+        self.reason = reason
+        self.output = tuple(output)
 
 
 class DependencyError(EngineError):

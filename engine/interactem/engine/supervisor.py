@@ -10,10 +10,8 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -23,32 +21,18 @@ from nats.errors import Error as NatsError
 
 from interactem.engine import streams
 from interactem.engine.broker import EmbeddedBroker
-from interactem.engine.decisions import (
-    ENDED,
-    State,
-    about_to_end,
-    after_death,
-    has_ended,
-    is_drained,
-    is_kill,
-    restart_delay,
-)
+from interactem.engine.decisions import ENDED, State, restart_delay
+from interactem.engine.ends import Ends
 from interactem.engine.errors import BrokerError, EngineError
-from interactem.engine.launchers import Exit, Handle
-from interactem.engine.logs import ReplicaLog, last_lines
-from interactem.engine.plan import Plan, PlannedOperator, consumers
+from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import OperatorProgress, Rate, Tally
 from interactem.engine.surroundings import Surroundings
+from interactem.engine.tending import TendedReplica, Tender
 from interactem.engine.watermarks import Watermarks
-from interactem.runtime import slot
 from interactem.runtime.connections import Storer, connect
 from interactem.runtime.errors import TransportError
 from interactem.runtime.transports import Store
 
-POLL_SECONDS = 0.25
-ENDING_SECONDS = 0.02
-NEARLY_DRAINED = 64
-"""Batches that are left where the end is looked for often."""
 OBSERVE_SECONDS = 0.25
 DISK_SECONDS = 1.0
 DISK_RESERVE = 16 * 2**20
@@ -62,25 +46,6 @@ BROKER_DEATHS = 20
 
 Observer = Callable[[State, list[OperatorProgress]], None]
 """Called a few times a second with the run's state and numbers."""
-
-
-@dataclass(slots=True)
-class _Replica:
-    operator: PlannedOperator
-    index: int
-    handle: Handle | None = None
-    incarnation: int = 0
-    deaths: int = 0
-    kills: dict[tuple[int, str], int] = field(default_factory=dict)
-    log: ReplicaLog | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.operator.key}.{self.index}"
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.operator.index, self.index
 
 
 class Supervisor:
@@ -100,16 +65,11 @@ class Supervisor:
         self._names = plan.names
         self._tallies = {operator.index: Tally() for operator in plan.operators}
         self._rates = {operator.index: Rate() for operator in plan.operators}
-        self._replicas = [_Replica(o, index) for o in plan.operators for index in range(o.replicas)]
+        self._replicas = [TendedReplica(o, index) for o in plan.operators for index in range(o.replicas)]
         self._dead: dict[int, int] = {}
-        self._restarts = dict.fromkeys(self._tallies, 0)
-        self._outstanding: dict[int, int] = {}
-        self._finished: set[tuple[int, int]] = set()
-        self._told: set[int] = set()
+        self._ends = Ends(plan, self._tallies)
         self._draining = False
-        self._cut_short = False
         self._over = asyncio.Event()
-        self._changed = asyncio.Event()
         self._client: Client | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._tending: set[asyncio.Task[None]] = set()
@@ -162,8 +122,8 @@ class Supervisor:
         if self._draining:
             self._begin_to_drain()
         for replica in self._replicas:
-            if replica.key not in self._finished:
-                self._tending.add(self._keep(self._tend(replica)))
+            if replica.key not in self._ends.finished:
+                self._tending.add(self._keep(self._tender.tend(replica)))
         self._keep(self._follow())
         self._keep(Watermarks(self.plan, self._storer).run())
         self._keep(self._show())
@@ -180,9 +140,9 @@ class Supervisor:
         await self._client.subscribe(self._names.report("*", "*"), cb=self._on_report)
         await self._client.flush()
         await self._store_assignments()
+        self._tender = Tender(self.plan, self._around, self._client, self._storer, self._ends, self._tallies)
         for replica in self._replicas:
-            # what replicas of a supervisor before us held, where they died with it
-            await self._hand_back(slot.read(self._slot(replica))[1])
+            await self._tender.clear_up(replica)
 
     def _reconnected(self) -> None:
         if hasattr(self, "_storer"):
@@ -200,25 +160,7 @@ class Supervisor:
                 subject = self._names.control(operator.index, kind)
                 if subject not in stored:
                     await self._storer.store(Store(subject, json.dumps(value).encode()))
-        await self._take_up(stored)
-
-    async def _take_up(self, stored: Mapping[str, bytes]) -> None:
-        """Go on where an earlier supervisor stopped: with all that has ended, but for what was only drained."""
-        kinds = (".finished", ".finish", ".drain")
-        ends = {subject: subject.split(".") for subject in stored if subject.endswith(kinds)}
-        again: set[int] = set()
-        for subject, parts in ends.items():
-            if parts[-1] == "finished" and json.loads(stored[subject])["drained"]:
-                again.add(int(parts[3]))
-        again = self.plan.below(again)
-        for subject, parts in ends.items():
-            operator = int(parts[3])
-            if operator in again or parts[-1] == "drain":
-                await streams.purge(self._storer, self._names.record_stream, subject)
-            elif parts[-1] == "finished":
-                self._note_finished((operator, int(parts[4])), stored[subject])
-            else:
-                self._told.add(operator)
+        await self._ends.take_up(self._storer, stored)
 
     async def _clean_up(self) -> None:
         self._over.set()
@@ -282,89 +224,6 @@ class Supervisor:
             self.reason = reason
             self._end("failed")
 
-    # replicas
-
-    async def _tend(self, replica: _Replica) -> None:
-        """Start a replica and restart it until it is done or the run is over."""
-        operator = replica.operator
-        tally = self._tallies[operator.index]
-        replica.log = ReplicaLog(self._around.folder.log(operator.key, replica.index))
-        while True:
-            begun = time.monotonic()
-            tally.close(replica.index)  # only now: what an incarnation said last may come after its end
-            launch = self._around.launch(
-                self.plan.run, operator, replica.index, incarnation=replica.incarnation, log=replica.log
-            )
-            replica.handle = await self._around.launcher.start(launch)
-            self._record("replica", replica, state="starting", id=replica.handle.id)
-            exit = await replica.handle.wait()
-            replica.handle = None
-            if tally.progress_of(replica.index):
-                replica.deaths = 0
-            seconds = round(time.monotonic() - begun, 3)
-            if await self._is_finished(replica):  # and then it does not matter how it ended
-                self._record("replica", replica, state="stopped", seconds=seconds)
-                return
-            delay = await self._bury(replica, exit, seconds)
-            if delay is None:
-                return
-            replica.incarnation += 1
-            self._restarts[operator.index] += 1
-            await asyncio.sleep(delay)
-
-    def _slot(self, replica: _Replica) -> Path:
-        return self._around.slot(replica.operator, replica.index)
-
-    async def _is_finished(self, replica: _Replica) -> bool:
-        if replica.key not in self._finished:
-            subject = self._names.record(replica.operator.index, replica.index, "finished")
-            with suppress(KeyError):
-                self._note_finished(replica.key, await self._storer.last_one(self._names.record_stream, subject))
-        return replica.key in self._finished
-
-    async def _bury(self, replica: _Replica, exit: Exit, seconds: float) -> float | None:
-        """After a death: count it, hand back what the replica held. Returns when to restart it, None for never."""
-        call, held = slot.read(self._slot(replica))
-        kills = 0
-        if call is not None and is_kill(exit):
-            name = (call.edge, call.message_id)
-            kills = replica.kills[name] = replica.kills.get(name, 0) + 1
-        death = after_death(
-            exit,
-            in_call=call is not None,
-            kills=kills,
-            deaths=replica.deaths,
-            timeout=replica.operator.assignment.timeout,
-        )
-        replica.deaths += 1
-        message = None if call is None else call.message_id
-        told = {"reason": death.reason, "message": message, "restart": death.restart, "seconds": seconds}
-        self._record("replica", replica, state="failed", **told)
-        if death.attempt and call is not None:
-            await self._blame(replica, call, death.error)
-        await self._hand_back(held)
-        if death.restart:
-            return death.delay
-        log = last_lines(self._around.folder.log(replica.operator.key, replica.index))
-        self._fail("\n    ".join([f"{replica.name}: {death.reason}", *log]))
-        return None
-
-    async def _blame(self, replica: _Replica, call: slot.Call, error: str) -> None:
-        """A process has ended in a message's kernel: an attempt at that message."""
-        replica.kills.pop((call.edge, call.message_id), None)
-        crash = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
-        subject = self._names.crash(replica.operator.index, call.edge, call.message_id)
-        await self._storer.store(Store(subject, json.dumps(crash).encode()))
-        self._record("failure", replica, message=call.message_id, attempts=call.attempt, error=error)
-
-    async def _hand_back(self, held: list[str]) -> None:
-        """Deliveries that a dead replica held go to others at once, not when their time is up."""
-        if self._client is None:
-            return
-        with suppress(NatsError, OSError):  # between two connections: their time will be up
-            for reply in held:
-                await self._client.publish(reply, b"-NAK")
-
     # the broker
 
     async def _tend_broker(self, broker: EmbeddedBroker) -> None:
@@ -394,53 +253,21 @@ class Supervisor:
 
     # the end of the stream
 
-    async def _tell_sources(self) -> None:
-        for operator in self.plan.operators:
-            if operator.assignment.is_source and not has_ended(operator, self._finished):
-                await self._storer.store(Store(self._names.control(operator.index, "drain"), b"{}"))
-
     def _begin_to_drain(self) -> None:
         self._to("draining")
-        self._keep(self._tell_sources())
+        self._keep(self._ends.drain(self._storer))
 
     async def _follow(self) -> None:
-        """Tell each operator to finish once everything before it is done and worked off."""
-        everything = consumers(self.plan)
-        while not all(replica.key in self._finished for replica in self._replicas):
-            ending = about_to_end(self.plan, self._finished, self._told)
-            chosen = [c for c in everything if c.operator in {o.index for o in ending}] if ending else everything
-            self._outstanding |= await streams.outstanding(self._storer, chosen)
-            for operator in ending:
-                if is_drained(self._outstanding, operator):
-                    await self._storer.store(Store(self._names.control(operator.index, "finish"), b"{}"))
-                    self._told.add(operator.index)
-            left = min((self._waiting(operator) for operator in ending), default=NEARLY_DRAINED)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ENDING_SECONDS if left < NEARLY_DRAINED else POLL_SECONDS):
-                    await self._changed.wait()
-            self._changed.clear()
-        await self._see_off()
-
-    async def _see_off(self) -> None:
-        """All replicas are done: the run has ended when their processes have, and the dead letters are counted."""
+        """When all replicas are done: the run has ended when their processes have, and dead letters are counted."""
+        await self._ends.follow(self._storer)
         self._dead = await streams.dead_letters(self._storer, self.plan)
         if self._tending:
             await asyncio.wait(self._tending, timeout=STOP_SECONDS)
-        self._end("stopped" if self._cut_short else "completed")
-
-    def _waiting(self, operator: PlannedOperator) -> int:
-        return sum(self._outstanding.get(entry.edge, 0) for entry in operator.assignment.inputs)
-
-    def _note_finished(self, key: tuple[int, int], record: bytes) -> None:
-        value = json.loads(record)
-        self._cut_short |= value["drained"]
-        self._tallies[key[0]].hear(key[1], value["counts"])
-        self._finished.add(key)
-        self._changed.set()
+        self._end("stopped" if self._ends.cut_short else "completed")
 
     async def _on_finished(self, message: Msg) -> None:
         parts = message.subject.split(".")
-        self._note_finished((int(parts[3]), int(parts[4])), message.data)
+        self._ends.hear(int(parts[3]), int(parts[4]), message.data)
 
     # what is seen of it
 
@@ -449,12 +276,9 @@ class Supervisor:
         report = msgpack.unpackb(message.data)
         events = report.pop("events", [])
         self._tallies[operator].hear(replica, report)
-        planned = next(r for r in self._replicas if r.key == (operator, replica))
+        key = self.plan.operators[operator].key
         for event in events:
-            self._record(event.pop("kind"), planned, **event)
-
-    def _record(self, kind: str, replica: _Replica, **details: Any) -> None:
-        self._around.events.record(kind, operator=replica.operator.key, replica=replica.index, **details)
+            self._around.events.record(event.pop("kind"), operator=key, replica=replica, **event)
 
     async def _show(self) -> None:
         while True:
@@ -470,26 +294,26 @@ class Supervisor:
 
     def _progress_of(self, operator: PlannedOperator, now: float) -> OperatorProgress:
         tally = self._tallies[operator.index]
-        running = [r for r in self._replicas if r.operator is operator and r.handle is not None]
+        replicas = [replica for replica in self._replicas if replica.operator is operator]
         moved = tally.total("sent" if operator.assignment.is_source else "received")
         return OperatorProgress(
             name=operator.key,
             replicas=operator.replicas,
-            running=len(running),
+            running=sum(replica.handle is not None for replica in replicas),
             received=tally.total("received"),
             sent=tally.total("sent"),
             rate=self._rates[operator.index].at(now, moved),
-            waiting=self._waiting(operator),
+            waiting=self._ends.waiting(operator),
             retried=tally.total("retried"),
             # a replica that died may have told of a letter twice, or not at all: they are counted at the end
             dead=self._dead.get(operator.index, tally.total("dead")),
-            restarts=self._restarts[operator.index],
+            restarts=sum(replica.incarnation for replica in replicas),
             state=self._state_of(operator, bool(tally.current)),
         )
 
     def _state_of(self, operator: PlannedOperator, reported: bool) -> str:
-        if has_ended(operator, self._finished):
+        if self._ends.has_ended(operator):
             return "stopped"
-        if operator.index in self._told or (self._draining and operator.assignment.is_source):
+        if operator.index in self._ends.told or (self._draining and operator.assignment.is_source):
             return "draining"
         return "running" if reported else "starting"

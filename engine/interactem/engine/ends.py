@@ -1,0 +1,107 @@
+"""The end of the stream, on its way down the graph.
+
+An operator is told to finish when everything before it is done and nothing of what it was sent is left. All that is
+known about it is in the broker, so that another supervisor can go on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+
+from interactem.engine import streams
+from interactem.engine.decisions import about_to_end, has_ended, is_drained
+from interactem.engine.plan import Plan, PlannedOperator, consumers
+from interactem.engine.progress import Tally
+from interactem.runtime.connections import Storer
+from interactem.runtime.transports import Store
+
+POLL_SECONDS = 0.25
+ENDING_SECONDS = 0.02
+NEARLY_DRAINED = 64
+"""Batches that are left where the end is looked for often."""
+
+
+class Ends:
+    """Which replicas are done and which operators were told to finish. `tallies` hear the last words of the former."""
+
+    def __init__(self, plan: Plan, tallies: Mapping[int, Tally]) -> None:
+        self.finished: set[tuple[int, int]] = set()
+        """The replicas that are done, as (operator, replica)."""
+        self.told: set[int] = set()
+        self.cut_short = False
+        """Whether a replica is done only because it was drained."""
+        self._plan = plan
+        self._names = plan.names
+        self._tallies = tallies
+        self._outstanding: dict[int, int] = {}
+        self._changed = asyncio.Event()
+
+    async def take_up(self, storer: Storer, stored: Mapping[str, bytes]) -> None:
+        """Go on where an earlier supervisor stopped: with all that has ended, but for what was only drained.
+
+        `stored` are the broker's records, by subject.
+        """
+        kinds = (".finished", ".finish", ".drain")
+        ends = {subject: subject.split(".") for subject in stored if subject.endswith(kinds)}
+        again: set[int] = set()
+        for subject, parts in ends.items():
+            if parts[-1] == "finished" and json.loads(stored[subject])["drained"]:
+                again.add(int(parts[3]))
+        again = self._plan.below(again)
+        for subject, parts in ends.items():
+            operator = int(parts[3])
+            if operator in again or parts[-1] == "drain":
+                await streams.purge(storer, self._names.record_stream, subject)
+            elif parts[-1] == "finished":
+                self.hear(operator, int(parts[4]), stored[subject])
+            else:
+                self.told.add(operator)
+
+    def hear(self, operator: int, replica: int, record: bytes) -> None:
+        """A replica says that it is done."""
+        value = json.loads(record)
+        self.cut_short |= value["drained"]
+        self._tallies[operator].hear(replica, value["counts"])
+        self.finished.add((operator, replica))
+        self._changed.set()
+
+    async def is_finished(self, storer: Storer, operator: int, replica: int) -> bool:
+        """Whether a replica whose process has ended was done. What it said of it may still be on its way."""
+        if (operator, replica) not in self.finished:
+            subject = self._names.record(operator, replica, "finished")
+            with suppress(KeyError):
+                self.hear(operator, replica, await storer.last_one(self._names.record_stream, subject))
+        return (operator, replica) in self.finished
+
+    def has_ended(self, operator: PlannedOperator) -> bool:
+        return has_ended(operator, self.finished)
+
+    def waiting(self, operator: PlannedOperator) -> int:
+        """How many batches were left for it when they were last counted."""
+        return sum(self._outstanding.get(entry.edge, 0) for entry in operator.assignment.inputs)
+
+    async def drain(self, storer: Storer) -> None:
+        """Tell all sources that still run to come to an end."""
+        for operator in self._plan.operators:
+            if operator.assignment.is_source and not self.has_ended(operator):
+                await storer.store(Store(self._names.control(operator.index, "drain"), b"{}"))
+
+    async def follow(self, storer: Storer) -> None:
+        """Tell each operator to finish once everything before it is done and worked off, until all are done."""
+        everything = consumers(self._plan)
+        while not all(self.has_ended(operator) for operator in self._plan.operators):
+            ending = about_to_end(self._plan, self.finished, self.told)
+            chosen = [c for c in everything if c.operator in {o.index for o in ending}] if ending else everything
+            self._outstanding |= await streams.outstanding(storer, chosen)
+            for operator in ending:
+                if is_drained(self._outstanding, operator):
+                    await storer.store(Store(self._names.control(operator.index, "finish"), b"{}"))
+                    self.told.add(operator.index)
+            left = min((self.waiting(operator) for operator in ending), default=NEARLY_DRAINED)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ENDING_SECONDS if left < NEARLY_DRAINED else POLL_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()

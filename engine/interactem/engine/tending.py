@@ -1,0 +1,145 @@
+"""The tending of replicas: each is started, started again when it dies, and cleared up after."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from interactem.engine.decisions import Death, after_death, is_kill
+from interactem.engine.ends import Ends
+from interactem.engine.errors import ReplicaError
+from interactem.engine.launchers import Exit, Handle
+from interactem.engine.logs import ReplicaLog, last_lines
+from interactem.engine.plan import Plan, PlannedOperator
+from interactem.engine.progress import Tally
+from interactem.engine.surroundings import Surroundings
+from interactem.runtime import slot
+from interactem.runtime.connections import Storer
+from interactem.runtime.transports import Store
+
+
+@dataclass(slots=True)
+class TendedReplica:
+    """A replica as its run sees it, through all its incarnations. `handle` is None while none of them runs."""
+
+    operator: PlannedOperator
+    index: int
+    handle: Handle | None = None
+    incarnation: int = 0
+    deaths: int = 0
+    """In a row, without any progress."""
+    kills: dict[tuple[int, str], int] = field(default_factory=dict)
+    """How often it was killed by somebody during a message, by the message's edge and id."""
+    log: ReplicaLog | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.operator.key}.{self.index}"
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.operator.index, self.index
+
+    def bury(self, exit: Exit, call: slot.Call | None) -> Death:
+        """Count a death, in a call of the kernel or outside of one. Returns what follows from it."""
+        kills = 0
+        if call is not None and is_kill(exit):
+            name = (call.edge, call.message_id)
+            kills = self.kills[name] = self.kills.get(name, 0) + 1
+        timeout = self.operator.assignment.timeout
+        death = after_death(exit, in_call=call is not None, kills=kills, deaths=self.deaths, timeout=timeout)
+        self.deaths += 1
+        return death
+
+
+class Tender:
+    """Tends the replicas of one run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        around: Surroundings,
+        client: Client,
+        storer: Storer,
+        ends: Ends,
+        tallies: Mapping[int, Tally],
+    ) -> None:
+        self._plan = plan
+        self._names = plan.names
+        self._around = around
+        self._client = client
+        self._storer = storer
+        self._ends = ends
+        self._tallies = tallies
+
+    async def tend(self, replica: TendedReplica) -> None:
+        """Start a replica and restart it until it is done.
+
+        Raises `LaunchError` where it cannot be started, and `ReplicaError` when it is given up.
+        """
+        operator = replica.operator
+        tally = self._tallies[operator.index]
+        replica.log = ReplicaLog(self._around.folder.log(operator.key, replica.index))
+        while True:
+            begun = time.monotonic()
+            tally.close(replica.index)  # only now: what an incarnation said last may come after its end
+            launch = self._around.launch(
+                self._plan.run, operator, replica.index, incarnation=replica.incarnation, log=replica.log
+            )
+            replica.handle = await self._around.launcher.start(launch)
+            self._record(replica, "replica", state="starting", id=replica.handle.id)
+            exit = await replica.handle.wait()
+            replica.handle = None
+            if tally.progress_of(replica.index):
+                replica.deaths = 0
+            seconds = round(time.monotonic() - begun, 3)
+            if await self._ends.is_finished(self._storer, *replica.key):  # and then it does not matter how it ended
+                self._record(replica, "replica", state="stopped", seconds=seconds)
+                return
+            delay = await self._after(replica, exit, seconds)
+            replica.incarnation += 1
+            await asyncio.sleep(delay)
+
+    async def clear_up(self, replica: TendedReplica) -> None:
+        """Hand back what the replica held that died with an earlier supervisor."""
+        await self._hand_back(slot.read(self._around.slot(replica.operator, replica.index))[1])
+
+    async def _after(self, replica: TendedReplica, exit: Exit, seconds: float) -> float:
+        """Clear up after a death. Returns the seconds until its next start; raises `ReplicaError` if there is none."""
+        call, held = slot.read(self._around.slot(replica.operator, replica.index))
+        death = replica.bury(exit, call)
+        message = None if call is None else call.message_id
+        told = {"reason": death.reason, "message": message, "restart": death.restart, "seconds": seconds}
+        self._record(replica, "replica", state="failed", **told)
+        if death.attempt and call is not None:
+            await self._blame(replica, call, death.error)
+        await self._hand_back(held)
+        if not death.restart:
+            log = last_lines(self._around.folder.log(replica.operator.key, replica.index))
+            raise ReplicaError(replica.name, death.reason, log)
+        return death.delay
+
+    async def _blame(self, replica: TendedReplica, call: slot.Call, error: str) -> None:
+        """A process has ended in a message's kernel: an attempt at that message."""
+        replica.kills.pop((call.edge, call.message_id), None)
+        crash = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
+        subject = self._names.crash(replica.operator.index, call.edge, call.message_id)
+        await self._storer.store(Store(subject, json.dumps(crash).encode()))
+        self._record(replica, "failure", message=call.message_id, attempts=call.attempt, error=error)
+
+    async def _hand_back(self, held: list[str]) -> None:
+        """Deliveries that a dead replica held go to others at once, not when their time is up."""
+        with suppress(NatsError, OSError):  # between two connections: their time will be up
+            for reply in held:
+                await self._client.publish(reply, b"-NAK")
+
+    def _record(self, replica: TendedReplica, kind: str, **details: Any) -> None:
+        self._around.events.record(kind, operator=replica.operator.key, replica=replica.index, **details)
