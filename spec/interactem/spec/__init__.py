@@ -20,6 +20,7 @@ from interactem.spec.parameters import OperatorSpecParameter, coerce
 from interactem.spec.parsing import parse_operator, parse_pipeline, read_json
 from interactem.spec.pipelines import PipelineEdge, PipelineOperator, PipelineSpec, PortReference, parse_assignment
 from interactem.spec.render import to_mermaid, to_text
+from interactem.spec.resources import Resources
 from interactem.spec.schemas import schema
 from interactem.spec.values import Value
 
@@ -40,6 +41,7 @@ __all__ = [
     "PipelineSpec",
     "PortReference",
     "Problem",
+    "Resources",
     "SpecError",
     "Value",
     "catalog_problems",

@@ -10,6 +10,7 @@ from typing import Literal
 from interactem.spec.errors import Problem, SpecError
 from interactem.spec.operators import ANY_TYPE, OperatorSpec, OperatorSpecPort, resolve_parameters
 from interactem.spec.pipelines import PipelineEdge, PipelineOperator, PipelineSpec, PortReference, operator_path
+from interactem.spec.resources import Resources
 from interactem.spec.values import Value
 from interactem.spec.wording import join_path, listing, nearest, suggest
 
@@ -66,6 +67,10 @@ class Graph:
         """After how many failed attempts a message is a dead letter (0: never), None where nobody says."""
         here = self.operators[key].max_attempts
         return self.spec(key).max_attempts if here is None else here
+
+    def resources(self, key: str) -> Resources:
+        """The most that one of its replicas may have: what the pipeline says, else the spec, each for itself."""
+        return (self.operators[key].resources or Resources()).over(self.spec(key).resources)
 
     # how it is connected
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from interactem.spec.errors import ParameterValueError, Problem, SpecError
 from interactem.spec.models import Name, SpecModel, distinct, null_is_empty
 from interactem.spec.parameters import OperatorSpecParameter, coerce
+from interactem.spec.resources import Resources
 from interactem.spec.values import Value
 from interactem.spec.wording import join_path, suggest
 
@@ -104,6 +105,8 @@ class OperatorSpec(SpecModel):
     """How long one call of the kernel may take, in seconds."""
     max_attempts: Attempts | None = None
     """After how many failed attempts a message is a dead letter; 0 is never."""
+    resources: Resources | None = None
+    """The most that one replica may have of its machine, in a container."""
 
     @property
     def embarrassing(self) -> bool:

@@ -89,6 +89,8 @@ class OperatorSpecParameterMount(_WithoutOptions):
     """A file or folder of the host, which the kernel sees under the data directory by the parameter's name."""
     default: Annotated[str | None, AfterValidator(lambda path: path or None)] = None
     """A path of the host; an empty one is none."""
+    writable: bool = False
+    """Whether the kernel may write to it; a container cannot otherwise."""
 
 
 class OperatorSpecParameterStrEnum(OperatorSpecParameterBase):

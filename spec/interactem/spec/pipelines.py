@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from interactem.spec.errors import Problem, SpecError
 from interactem.spec.models import SpecModel, null_is_empty, refuse
 from interactem.spec.operators import Attempts, Timeout
+from interactem.spec.resources import Resources
 from interactem.spec.values import Value
 from interactem.spec.wording import join_path, kind, show, suggest
 
@@ -101,6 +102,8 @@ class PipelineOperator(SpecModel):
     """How long one call of the kernel may take, in seconds; before what the spec says."""
     max_attempts: Attempts | None = None
     """After how many failed attempts a message is a dead letter; 0 is never; before what the spec says."""
+    resources: Resources | None = None
+    """The most that one replica may have of its machine, in a container; each before what the spec says."""
 
 
 class PipelineEdge(SpecModel):
