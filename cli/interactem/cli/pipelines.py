@@ -112,6 +112,9 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="This run's folder.  [default: runs/<run-id>]")
     ] = None,
     detach: Detach = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Start an operator's replicas again when its run.py changes.")
+    ] = False,
     seconds: Seconds = None,
     allow_dead: AllowDead = False,
     as_json: AsJson = False,
@@ -128,6 +131,7 @@ def run(
         run_dir=run_dir,
         broker=broker,
         detached=detach,
+        watch=watch,
         seconds=seconds,
         allow_dead=allow_dead,
         as_json=as_json,

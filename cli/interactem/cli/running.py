@@ -47,7 +47,9 @@ def _replicas(text: str) -> tuple[str, int]:
 
 
 def run(loaded: LoadedPipeline, *, run_dir: Path | None, broker: str | None, detached: bool, **end: Any) -> int:
-    """Runs it; returns the exit code. `end`: `seconds`, `allow_dead`, `as_json`."""
+    """Runs it; returns the exit code. `end`: `seconds`, `allow_dead`, `as_json`, `watch`."""
+    if end.get("watch") and detached:
+        raise InvalidError("--watch is for a run in front of you: leave out --detach")
 
     async def ready(tell: Callable[[str, str], None]) -> PreparedRun:
         return await prepare(loaded.graph, loaded.catalog.folders, run_dir=run_dir, broker=broker, progress=tell)
@@ -71,6 +73,7 @@ def _go(
     seconds: float | None,
     allow_dead: bool,
     as_json: bool,
+    watch: bool = False,
 ) -> int:
     screen = Screen(quiet=as_json)
 
@@ -90,7 +93,9 @@ def _go(
                     loop.call_later(seconds, partial(supervisor.drain, words, grace=GRACE_SECONDS))
 
             with screen.showing():
-                return await execute(prepared, observe=screen.observe, started=started)
+                return await execute(
+                    prepared, observe=screen.observe, started=started, watch=screen.tell if watch else None
+                )
 
     try:
         outcome = asyncio.run(whole())
@@ -173,6 +178,10 @@ class Screen:
 
     def note(self, text: str) -> None:
         self.interrupted = True
+        self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Say something that is no part of the progress."""
         say(text, "yellow", stderr=True)
 
     def end(self, result: RunResult) -> None:

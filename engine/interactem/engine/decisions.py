@@ -28,7 +28,8 @@ KILLS_PER_ATTEMPT = 10
 """So many deaths by `kill -9` during one message count as one attempt at it: they may well be somebody's doing."""
 BROKER_GONE = 4
 """The exit code of a replica that has lost the broker."""
-_FATAL = {2: "its settings are wrong", 3: "its run.py does not load", 5: "it failed for the last time"}
+DOES_NOT_LOAD = 3
+_FATAL = {2: "its settings are wrong", DOES_NOT_LOAD: "its run.py does not load", 5: "it failed for the last time"}
 
 
 def has_ended(operator: PlannedOperator, finished: set[tuple[int, int]]) -> bool:

@@ -33,7 +33,7 @@ async def inspect_all(
         if marker.exists():
             return None
         async with turns:
-            error = await _inspect(folders[name], environments[name].python)
+            error = await inspect_folder(folders[name], environments[name].python)
         if error is None:
             store.mkdir(parents=True, exist_ok=True)
             marker.touch()
@@ -44,7 +44,8 @@ async def inspect_all(
         raise OperatorError(errors)
 
 
-async def _inspect(folder: Path, python: Path) -> str | None:
+async def inspect_folder(folder: Path, python: Path) -> str | None:
+    """What is wrong with the `run.py` in a folder, tried with this interpreter; None where it loads."""
     process = await asyncio.create_subprocess_exec(
         *(str(python), "-m", "interactem.runtime.inspection", str(folder)),
         stdin=asyncio.subprocess.DEVNULL,

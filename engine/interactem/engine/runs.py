@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,14 @@ from interactem.engine.errors import BrokerError, RunFolderError
 from interactem.engine.files import write_private
 from interactem.engine.folders import FOLDER_TAKEN, EventLog, RunFolder, new_run_id, utc_now
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder
-from interactem.engine.inspections import inspect_all
+from interactem.engine.inspections import inspect_all, inspect_folder
 from interactem.engine.launchers import Launcher
 from interactem.engine.plan import Plan, largest_payload, make_plan
 from interactem.engine.processes import ProcessLauncher
 from interactem.engine.progress import OperatorProgress
 from interactem.engine.supervisor import Observer, Supervisor
 from interactem.engine.surroundings import Surroundings
+from interactem.engine.watch import Watch
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
 from interactem.spec import Graph
@@ -225,17 +226,23 @@ async def execute(
     launcher: Launcher | None = None,
     observe: Observer = lambda state, rows: None,
     started: Callable[[Supervisor], None] = lambda supervisor: None,
+    watch: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Run it to its end, whatever that is, or go on with what an earlier execution has left.
 
-    `started` is given the supervisor, to drain or stop it. Raises `RunFolderError` where somebody else runs it.
+    `started` is given the supervisor, to drain or stop it. With `watch`, replicas are started again when their
+    `run.py` changes, and it is told of each change. Raises `RunFolderError` where somebody else runs it.
     """
     with prepared.folder.held():
-        return await _execute(prepared, launcher or ProcessLauncher(), observe, started)
+        return await _execute(prepared, launcher or ProcessLauncher(), observe, started, watch)
 
 
 async def _execute(
-    prepared: PreparedRun, launcher: Launcher, observe: Observer, started: Callable[[Supervisor], None]
+    prepared: PreparedRun,
+    launcher: Launcher,
+    observe: Observer,
+    started: Callable[[Supervisor], None],
+    watch: Callable[[str], None] | None,
 ) -> RunResult:
     begun = time.monotonic()
     folder, plan = prepared.folder, prepared.plan
@@ -253,10 +260,13 @@ async def _execute(
                     events=events,
                     store_bytes=store_bytes,
                     broker=broker,
+                    programs={},
+                    tell=watch or (lambda text: None),
                 )
                 supervisor = Supervisor(plan, around, observe)
                 started(supervisor)
-                state = await supervisor.run()
+                async with nullcontext() if watch is None else _watch(prepared, around, supervisor).running():
+                    state = await supervisor.run()
                 reason = supervisor.reason
     except BrokerError as error:  # it did not start
         reason = str(error)
@@ -273,6 +283,28 @@ async def _execute(
         reason=reason,
     )
     return _settled(prepared, result)
+
+
+def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) -> Watch:
+    """A watch that has taken what there is now."""
+
+    async def check(name: str, folder: Path) -> str | None:
+        return await inspect_folder(folder, prepared.environments[name].python)
+
+    def changed(name: str) -> None:
+        around.events.record("code", operator=name, state="changed")
+        around.tell(f"{name}: its run.py has changed; its replicas start again")
+        supervisor.renew(name)
+
+    def refused(name: str, wrong: str) -> None:
+        around.events.record("code", operator=name, state="refused", error=wrong)
+        around.tell(f"{name}: its run.py has changed, and the old one goes on:\n{wrong}")
+
+    folders = {operator.operator: Path(operator.folder) for operator in prepared.plan.operators}
+    place = around.folder.path / "code"
+    watch = Watch(folders, place, around.programs, check=check, changed=changed, refused=refused)
+    watch.begin()
+    return watch
 
 
 def _settled(prepared: PreparedRun, result: RunResult) -> RunResult:

@@ -112,6 +112,13 @@ class Supervisor:
             self.reason = reason
             self._end("stopped")
 
+    def renew(self, operator: str) -> None:
+        """Start an operator's replicas again, as there is new code for it. By its name in the catalog."""
+        if self.state in ("running", "draining"):  # before that they are going to start with it anyway
+            for replica in self._replicas:
+                if replica.operator.operator == operator and replica.key not in self._ends.finished:
+                    self._tender.renew(replica)
+
     # beginning and end
 
     async def _begin(self) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from interactem.engine.broker import EmbeddedBroker
@@ -20,7 +20,9 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class Surroundings:
     """What a supervisor acts with. `interpreters` has each operator's Python, by its name in the catalog.
 
-    `broker` is the run's own server; None where it uses another one.
+    `broker` is the run's own server; None where it uses another one. `programs` has the `run.py` of each operator that
+    is not run from its folder (or from what its image holds), by its name in the catalog. `tell` says something to
+    whoever is in front of the run.
     """
 
     folder: RunFolder
@@ -30,6 +32,8 @@ class Surroundings:
     events: EventLog
     store_bytes: int
     broker: EmbeddedBroker | None = None
+    programs: MutableMapping[str, Path] = field(default_factory=dict)
+    tell: Callable[[str], None] = lambda text: None
 
     def slot(self, operator: PlannedOperator, replica: int) -> Path:
         """The crash slot of a replica."""
@@ -66,7 +70,8 @@ class Surroundings:
         }
         if self.address.credentials is not None:
             environment["INTERACTEM_CREDENTIALS"] = str(self.address.credentials)
-        python, program = self.interpreters[operator.operator], Path(operator.folder) / "run.py"
+        python = self.interpreters[operator.operator]
+        program = self.programs.get(operator.operator, Path(operator.folder, "run.py"))
         return Launch(
             operator=operator.key,
             replica=replica,

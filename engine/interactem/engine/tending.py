@@ -13,7 +13,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from interactem.engine.decisions import Death, after_death, is_kill
+from interactem.engine.decisions import DOES_NOT_LOAD, Death, after_death, is_kill
 from interactem.engine.ends import Ends
 from interactem.engine.errors import ReplicaError
 from interactem.engine.launchers import Exit, Handle
@@ -24,6 +24,9 @@ from interactem.engine.surroundings import Surroundings
 from interactem.runtime import slot
 from interactem.runtime.connections import Storer
 from interactem.runtime.transports import Store
+
+RENEW_SECONDS = 5.0
+"""How long a replica may work on what it has before new code takes its place."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,9 @@ class TendedReplica:
     kills: dict[tuple[int, str], int] = field(default_factory=dict)
     """How often it was killed by somebody during a message, by the message's edge and id."""
     log: ReplicaLog | None = None
+    renewing: bool = False
+    """Whether it was asked to end because there is new code for it."""
+    new_code: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def name(self) -> str:
@@ -108,6 +114,15 @@ class Tender:
             replica.incarnation += 1
             await asyncio.sleep(delay)
 
+    def renew(self, replica: TendedReplica) -> None:
+        """Start it again: there is new code for it. What it is at comes to its end first, if that is soon."""
+        replica.new_code.set()
+        handle = replica.handle
+        if handle is not None:
+            replica.renewing = True
+            handle.terminate()
+            asyncio.get_running_loop().call_later(RENEW_SECONDS, handle.kill)
+
     async def clear_up(self, replica: TendedReplica) -> None:
         """Hand back what the replica held that died with an earlier supervisor."""
         await self._hand_back(slot.read(self._around.slot(replica.operator, replica.index))[1])
@@ -115,6 +130,12 @@ class Tender:
     async def _after(self, replica: TendedReplica, exit: Exit, seconds: float) -> float:
         """Clear up after a death. Returns the seconds until its next start; raises `ReplicaError` if there is none."""
         call, held = slot.read(self._around.slot(replica.operator, replica.index))
+        renewing, replica.renewing = replica.renewing, False
+        replica.new_code.clear()
+        if renewing and (exit.ok or is_kill(exit)):
+            self._record(replica, "replica", state="stopped", reason="there is new code", seconds=seconds)
+            await self._hand_back(held)
+            return 0.0
         death = replica.bury(exit, call)
         message = None if call is None else call.message_id
         told = {"reason": death.reason, "message": message, "restart": death.restart, "seconds": seconds}
@@ -124,7 +145,11 @@ class Tender:
         await self._hand_back(held)
         if not death.restart:
             log = last_lines(self._around.folder.log(replica.operator.key, replica.index))
-            raise ReplicaError(replica.name, death.reason, log)
+            error = ReplicaError(replica.name, death.reason, log)
+            if exit.code != DOES_NOT_LOAD or replica.operator.operator not in self._around.programs:
+                raise error
+            self._around.tell(f"{error}\n    it starts again when its run.py changes")
+            await replica.new_code.wait()
         return death.delay
 
     async def _blame(self, replica: TendedReplica, call: slot.Call, error: str) -> None:

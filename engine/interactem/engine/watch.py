@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.2
@@ -70,13 +70,17 @@ class Watch:
 
     async def _take(self, name: str) -> None:
         self._taken[name] = self._seen[name]
-        copy = self._copy(name)
-        error = await self._check(name, copy)
-        if error is None:
+        try:
+            copy = self._copy(name)
+        except OSError as error:
+            self._refused(name, f"it cannot be copied to {error.filename}: {error.strerror}")
+            return
+        wrong = await self._check(name, copy)
+        if wrong is None:
             self._programs[name] = copy / PROGRAM
             self._changed(name)
         else:
-            self._refused(name, error.replace(str(copy), str(self._folders[name])))
+            self._refused(name, wrong.replace(str(copy), str(self._folders[name])))
 
     def _copy(self, name: str) -> Path:
         """A folder like the operator's, with what was read of its `run.py` now, and with the rest of it by links."""
@@ -88,6 +92,18 @@ class Watch:
             if entry.name not in _NOT_CODE:
                 (copy / entry.name).symlink_to(entry)
         return copy
+
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch for as long as this is open."""
+        task = asyncio.create_task(self.run(), name="watch")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def check_syntax(name: str, folder: Path) -> str | None:
