@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from interactem.runtime.context import Context
+from interactem.runtime.dependencies import dependencies
 from interactem.runtime.errors import InteractemRuntimeError
 from interactem.runtime.messages import BytesMessage, MessageHeader, MessageSubject
 from interactem.runtime.operators import operator
@@ -17,6 +18,7 @@ __all__ = [
     "MessageHeader",
     "MessageSubject",
     "data_directory",
+    "dependencies",
     "operator",
 ]
 

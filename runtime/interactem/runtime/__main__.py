@@ -1,7 +1,8 @@
 """`python -m interactem.runtime path/to/run.py`: one replica, configured by its environment alone (see `settings`).
 
-Ends with 0 when the replica is done or was asked to stop, 2 for wrong settings, 3 where `run.py` does not load, 4 when
-the broker is gone, 5 where a source or a finish function failed for the last time, or there can be no state.
+Ends with 0 when the replica is done or was asked to stop, 1 where its dependencies cannot be set up, 2 for wrong
+settings, 3 where `run.py` does not load, 4 when the broker is gone, 5 where a source or a finish function failed for
+the last time, or there can be no state.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interactem.runtime.context import Context
-from interactem.runtime.errors import LoadError, SettingsError, StateError, TransportError
-from interactem.runtime.loading import load
+from interactem.runtime.errors import LoadError, SettingsError, SetUpError, StateError, TransportError
+from interactem.runtime.loading import load, user_traceback
 from interactem.runtime.replica import FinishError, Replica, SourceError
 from interactem.runtime.settings import Settings
 from interactem.runtime.slot import Slot
@@ -47,6 +48,9 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except TransportError as error:
         log.error("%s", error)
         return 4
+    except SetUpError as error:
+        log.error("%s\n%s", error, user_traceback(error.error))
+        return 1
     except (SourceError, FinishError, StateError) as error:
         log.error("%s", error)
         return 5

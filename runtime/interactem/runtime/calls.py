@@ -79,6 +79,8 @@ class Caller:
         return messages
 
     def _run(self, coroutine: Any) -> Any:
+        if self.context.loop is not None:
+            return self.context.loop.run(coroutine if self.timeout is None else _limited(coroutine, self.timeout))
         if self._runner is None:
             self._runner = asyncio.Runner()
         if self.timeout is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interactem.runtime.errors import StateError
+from interactem.runtime.loops import Loop
 
 
 @dataclass(slots=True)
@@ -43,6 +44,8 @@ class Context:
     shared_input: bool = False
     """Whether a message may come to any of several replicas: then there can be no state."""
     position_used: bool = False
+    loop: Loop | None = None
+    """The event loop that coroutines run on, where it runs between calls too."""
 
     @property
     def state(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ InteractemRuntimeError
 ├── ReturnTypeError        a kernel returned something that is not a message
 ├── PortError              a message was sent to a port that the operator does not have
 ├── ArrayError             a message does not hold an array
+├── SetUpError             the dependencies of a kernel cannot be set up
 ├── ParameterError         a parameter's value does not fit its declaration
 ├── WireError              bytes from the broker are not a batch that we can read
 ├── MessageTooLargeError   a message is over the bound of what one message may hold
@@ -58,6 +59,15 @@ class PortError(InteractemRuntimeError, ValueError):
 
 class ArrayError(InteractemRuntimeError, ValueError):
     """The message does not describe a numpy array, or its data does not fit the description."""
+
+
+class SetUpError(InteractemRuntimeError, RuntimeError):
+    """The set-up of an operator's `@dependencies` raised `error`."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(f"{name}: its set-up failed: {type(error).__name__}: {error}")
+        self.name = name
+        self.error = error
 
 
 class ParameterError(InteractemRuntimeError, ValueError):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from interactem.runtime.dependencies import dependencies_in
 from interactem.runtime.errors import LoadError
 from interactem.runtime.operators import KERNEL, Kernel
 
@@ -19,19 +23,28 @@ def load(path: Path) -> Kernel:
     or several.
     """
     path = path.resolve()
-    module = _import(path)
-    found: dict[int, Kernel] = {}
-    for value in vars(module).values():
-        kernel = getattr(value, KERNEL, None)
-        if isinstance(kernel, Kernel):
-            found[id(kernel)] = kernel
+    namespace = vars(_import(path))
+    found = kernels_in(namespace)
     if not found:
         advice = "put @operator above the function that handles a message"
         raise LoadError(str(path), f"there is no operator in it; {advice}")
     if len(found) > 1:
         names = ", ".join(sorted(kernel.function.__name__ for kernel in found.values()))
         raise LoadError(str(path), f"there are several operators in it ({names}); keep one @operator")
-    return next(iter(found.values()))
+    return with_dependencies(next(iter(found.values())), namespace)
+
+
+def kernels_in(namespace: Mapping[str, Any]) -> dict[int, Kernel]:
+    """The kernels of a module's operators, each once. A class that another one there is made from is none."""
+    operators = [value for value in namespace.values() if isinstance(getattr(value, KERNEL, None), Kernel)]
+    bases = {base for value in operators if isinstance(value, type) for base in value.__mro__[1:]}
+    kernels = [getattr(value, KERNEL) for value in operators if not (isinstance(value, type) and value in bases)]
+    return {id(kernel): kernel for kernel in kernels}
+
+
+def with_dependencies(kernel: Kernel, namespace: Mapping[str, Any]) -> Kernel:
+    """The same kernel, with the `@dependencies` of its module before its own."""
+    return replace(kernel, dependencies=(*dependencies_in(namespace), *kernel.dependencies))
 
 
 def _import(path: Path) -> ModuleType:

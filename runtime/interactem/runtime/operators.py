@@ -21,7 +21,8 @@ NAMES = ("inputs", "parameters", "context")
 class Kernel:
     """A user's function with what the runtime has to know to call it.
 
-    `takes` holds which of `inputs`, `parameters`, `context` its signature names, in its order.
+    `takes` holds which of `inputs`, `parameters`, `context` its signature names, in its order. `dependencies` are set
+    up before the first call and torn down after the last. `loops` says that its event loop runs between calls too.
     """
 
     function: Callable[..., Any]
@@ -30,6 +31,8 @@ class Kernel:
     coroutine: bool
     finish: Kernel | None = None
     replayable: bool = True
+    dependencies: tuple[Callable[..., Any], ...] = ()
+    loops: bool = False
 
     def arguments(self, inputs: object, parameters: object, context: object) -> list[object]:
         given = {"inputs": inputs, "parameters": parameters, "context": context}
@@ -88,7 +91,7 @@ def _kernel(
     for index, parameter in enumerate(inspect.signature(function).parameters.values()):
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise KernelError(f"{name}: a kernel cannot take *{parameter.name}; name what it needs: {', '.join(NAMES)}")
-        if parameter.kind is parameter.KEYWORD_ONLY:
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
             raise KernelError(f"{name}: a kernel cannot take {parameter.name} by keyword only")
         if parameter.name in NAMES:
             takes.append(parameter.name)

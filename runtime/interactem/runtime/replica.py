@@ -15,6 +15,7 @@ from typing import Any
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
+from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.effects import Effects
 from interactem.runtime.endings import Ending, FinishError
 from interactem.runtime.errors import StateError
@@ -65,6 +66,7 @@ class Replica:
         self._hearing = hearing = Hearing(assignment, transport, outbox, reporter, parameters, effects.forget)
         packing = Packing(assignment, outbox)
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
+        self._dependencies = Dependencies(kernel, context)
         self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout)
         self._source: Source | None = None
         if assignment.is_source:
@@ -80,9 +82,10 @@ class Replica:
 
     def run(self) -> None:
         """Returns when everything is stored and the engine knows that this replica is done."""
-        self._open()
-        self._reporter.report()
         try:
+            self._dependencies.set_up()
+            self._open()
+            self._reporter.report()
             if self._source is not None:
                 self._source.produce()
             else:
@@ -95,6 +98,7 @@ class Replica:
             raise
         finally:
             self._log.flush()
+            self._dependencies.tear_down()
             self._caller.close()
 
     def stop(self) -> None:
@@ -135,6 +139,7 @@ class Replica:
         if self._ending is not None:
             self._ending.call()
             self._transport.finish()
+        self._dependencies.tear_down()  # once the engine knows, the process may be ended
         self._reporter.report()
         if self._hearing.stopped:
             return

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from interactem.runtime.errors import KernelError, ParameterError
+from interactem.runtime.errors import KernelError, ParameterError, SetUpError
 from interactem.runtime.loading import user_traceback
 from interactem.runtime.messages import BytesMessage, MessageHeader
 from interactem.runtime.standard_output import reserved_output
@@ -44,6 +44,8 @@ def _answer(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
                 return 1, {"error": user_traceback(error), "problems": []}
     except SpecError as error:
         return 2, {"error": "", "problems": [str(problem) for problem in error.problems]}
+    except SetUpError as error:
+        return 1, {"error": f"{error}\n{user_traceback(error.error)}", "problems": []}
     except (InputError, KernelError, ParameterError) as error:
         return 2, {"error": str(error), "problems": []}
 

@@ -22,8 +22,9 @@ from typing import Any, Self
 from interactem.runtime import wire
 from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
+from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
-from interactem.runtime.loading import load
+from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.operators import KERNEL, Kernel
 from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
@@ -127,6 +128,9 @@ class Operator:
             self.kernel = _kernel(self._target)
             self._caller = self._calling(self.kernel)
             stack.callback(self._caller.close)
+            dependencies = Dependencies(self.kernel, self.context)
+            stack.callback(dependencies.tear_down)
+            dependencies.set_up()
             self._stack = stack.pop_all()
         return self
 
@@ -237,7 +241,14 @@ def _folder(target: Target) -> Path:
     if isinstance(target, str | Path):
         return _run_file(target).resolve().parent
     code = getattr(target, "__code__", None)
-    return Path(code.co_filename).resolve().parent if code is not None else Path.cwd()
+    file = _namespace(target).get("__file__") if code is None else code.co_filename
+    return Path.cwd() if file is None else Path(file).resolve().parent
+
+
+def _namespace(target: Callable[..., Any]) -> Mapping[str, Any]:
+    """What is in the module that a function or a class is from."""
+    names: Mapping[str, Any] | None = getattr(target, "__globals__", None)
+    return vars(sys.modules[target.__module__]) if names is None else names
 
 
 def _kernel(target: Target) -> Kernel:
@@ -246,7 +257,7 @@ def _kernel(target: Target) -> Kernel:
     kernel = getattr(target, KERNEL, None)
     if not isinstance(kernel, Kernel):
         raise KernelError(f"{target!r} is not an operator: put @operator above it")
-    return kernel
+    return with_dependencies(kernel, _namespace(target))
 
 
 def _spec(folder: Path) -> OperatorSpec | None:
