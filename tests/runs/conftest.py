@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -105,9 +106,40 @@ class Run:
                 return True
         return False
 
+    def killing(self, choose, period):
+        return Assassin(self, choose, period)
+
     def _is_ours(self, pid):
         # the number may belong to somebody else by now
         return self.token in environment_of(pid)
+
+
+class Assassin:
+    """Kills what `choose` gives of (name, process id), once and again until the run ends or the `with` block does.
+
+    `victims` has the names of all that it has killed, and `rounds` how often there was anybody to kill.
+    """
+
+    def __init__(self, run, choose, period):
+        self.victims = []
+        self.rounds = 0
+        self._stop = threading.Event()
+
+        def work():
+            while not self._stop.wait(period) and run.running:
+                killed = [name for name, pid in choose(run) if run.kill(pid)]
+                self.victims += killed
+                self.rounds += bool(killed)
+
+        self._thread = threading.Thread(target=work)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
 
 
 def environment_of(pid):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -90,26 +90,81 @@ def same(undisturbed, project):
     return found.read_bytes() == expected.read_bytes()
 
 
-def test_every_second_a_replica_is_killed(project, root, undisturbed):
-    run = project.start(root / "pipelines" / "center-of-mass.json", *SCAN)
-    kills = []
-    over = threading.Event()
+@pytest.fixture
+def disturb(project, root):
+    """Starts the pipeline with a passage for its frames, with these parameters, where the run may be held up."""
 
-    def kill():
+    def start(*arguments, **passage):
+        (project.path / "operators" / "examples").symlink_to(root / "operators")
+        pipeline = json.loads((root / "pipelines" / "center-of-mass.json").read_text())
+        operators = pipeline["operators"]
+        operators |= {"passage": {"operator": "passage", "parameters": passage}, "witness": {"operator": "witness"}}
+        edges = [f"{edge['from']} -> {edge['to']}" for edge in pipeline["edges"]]
+        edges[edges.index("frames.frames -> count.frames")] = "frames.frames -> passage.in"
+        edges += ["passage.out -> count.frames", "passage.out -> witness.in"]
+        return project.start(project.pipeline(operators, *edges), *arguments)
+
+    return start
+
+
+def hurry(run):
+    (run.folder / "outputs" / ".hurry").touch()
+
+
+SLOW = 0.05
+"""Seconds for each of 1,024 messages, until the test has done what it wanted: it never comes too late."""
+
+
+def test_every_second_a_replica_is_killed(project, disturb, undisturbed):
+    turn = itertools.cycle([*REPLICAS, ("passage", 0), ("witness", 0)])
+
+    def next_one(run):
         # whose turn it is may be done already; the last ones must not be killed sooner than they can start
-        for name in itertools.cycle(REPLICAS):
-            if over.wait(1.0):
-                return
-            if run.kill(run.replicas().get(name)):
-                kills.append(name)
+        name = next(turn)
+        return [(name, run.replicas().get(name))]
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    done = run.end(300)
-    over.set()
-    thread.join()
+    run = disturb(*SCAN, seconds=SLOW)
+    with run.killing(next_one, 1.0) as assassin:
+        run.wait_for(lambda run: len(assassin.victims) >= 12 and set(assassin.victims) >= set(REPLICAS), "kills")
+        hurry(run)
+        done = run.end(300)
     assert done.code == 0, done
-    assert len(kills) >= 4
+    assert done.json["dead"] == 0
+    assert same(undisturbed, project)
+
+
+def test_every_second_all_replicas_are_killed(project, disturb, undisturbed):
+    run = disturb(*SCAN, seconds=SLOW)
+    run.wait_for(lambda run: run.replicas().keys() >= set(REPLICAS), "replicas")
+    with run.killing(lambda run: run.replicas().items(), 1.0) as assassin:
+        run.wait_for(lambda run: assassin.rounds >= 10, "kills")
+    assert set(assassin.victims) >= set(REPLICAS)
+    hurry(run)
+    done = run.end(300)
+    assert done.code == 0, done
+    assert done.json["dead"] == 0
+    assert same(undisturbed, project)
+
+
+def test_the_broker_is_killed_again_and_again(project, disturb, undisturbed):
+    run = disturb(*SCAN, seconds=SLOW)
+    run.wait_for(lambda run: broker_bytes(run) > 1_000_000, "frames on their way")
+    with run.killing(lambda run: [("broker", run.broker())], 1.5) as assassin:
+        run.wait_for(lambda run: len(assassin.victims) >= 4, "kills")
+        hurry(run)
+        done = run.end(300)
+    assert done.code == 0, done
+    assert done.json["dead"] == 0
+    assert sum(numbers["restarts"] for numbers in done.json["operators"].values()) == 0
+    assert same(undisturbed, project)
+
+
+def test_the_broker_is_killed_between_an_output_and_its_inputs_acknowledgement(project, disturb, undisturbed):
+    run = disturb(*SCAN, "--set", "frames.frames_per_message=48", kills=6)
+    done = run.end(300)
+    assert done.code == 0, done
+    assert len(run.events("broker")) == 12  # each death, and the start after it
+    assert done.json["operators"]["passage"]["restarts"] == 3
     assert done.json["dead"] == 0
     assert same(undisturbed, project)
 

@@ -5,35 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 import signal
-import threading
 
 import pytest
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
 COUNT = 300
-
-
-class Assassin:
-    """Kills what `choose` gives, once and again until the run ends; `victims` are all that it has killed."""
-
-    def __init__(self, run, choose, period):
-        self.victims = []
-        self._stop = threading.Event()
-
-        def work():
-            while not self._stop.wait(period) and run.running:
-                self.victims += [name for name, pid in choose(run) if run.kill(pid)]
-
-        self._thread = threading.Thread(target=work)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
 
 
 def test_each_replica_killed_in_turn_every_second(project, chain, exactly_once):
@@ -44,7 +21,7 @@ def test_each_replica_killed_in_turn_every_second(project, chain, exactly_once):
         return [alive[next(turn) % len(alive)]] if alive else []
 
     run = project.start(chain(COUNT, numbers={"rate": 20.0}))
-    with Assassin(run, next_one, 1.0) as assassin:
+    with run.killing(next_one, 1.0) as assassin:
         done = run.end(250)
     assert done.code == 0, done
     assert len(assassin.victims) >= 10
@@ -55,7 +32,7 @@ def test_each_replica_killed_in_turn_every_second(project, chain, exactly_once):
 
 def test_all_replicas_killed_at_once_again_and_again(project, chain, exactly_once):
     run = project.start(chain(COUNT, numbers={"rate": 25.0}))
-    with Assassin(run, lambda run: run.replicas().items(), 4.0) as assassin:
+    with run.killing(lambda run: run.replicas().items(), 4.0) as assassin:
         done = run.end(250)
     assert done.code == 0, done
     assert len(assassin.victims) >= 10
@@ -65,7 +42,7 @@ def test_all_replicas_killed_at_once_again_and_again(project, chain, exactly_onc
 
 def test_the_broker_killed_again_and_again(project, chain, exactly_once):
     run = project.start(chain(COUNT, numbers={"rate": 30.0}))
-    with Assassin(run, lambda run: [("broker", run.broker())], 1.5) as assassin:
+    with run.killing(lambda run: [("broker", run.broker())], 1.5) as assassin:
         done = run.end(250)
     assert done.code == 0, done
     assert len(assassin.victims) >= 5
@@ -94,7 +71,7 @@ def test_everything_killed_at_random(project, chain, exactly_once):
         return [chance.choice([*run.replicas().items(), ("broker", run.broker())])]
 
     run = project.start(chain(COUNT, numbers={"rate": 25.0}))
-    with Assassin(run, anyone, 0.7) as assassin:
+    with run.killing(anyone, 0.7) as assassin:
         done = run.end(250)
     assert done.code == 0, done
     assert len(assassin.victims) >= 10
