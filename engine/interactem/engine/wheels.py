@@ -28,6 +28,9 @@ _INFO = frozenset({"METADATA", "WHEEL", "licenses"})
 """What the wheel takes of the installed metadata: the rest tells how and when it was installed, or is a command."""
 
 
+_NOT_IN_REPLICAS = frozenset({"cli", "console", "engine", "__pycache__"})
+
+
 @dataclass(frozen=True, slots=True)
 class OwnPackage:
     """The files of our package as the wheel has them, by their names in it, and its file name."""
@@ -62,6 +65,23 @@ def own_package() -> OwnPackage:
     except PackageNotFoundError:
         raise EngineError(f"{NAME} runs without being installed; install it with: pip install -e .") from None
     return from_distribution(installed)
+
+
+def replica_package() -> OwnPackage:
+    """What a replica needs of our package, its code and all, wherever it is installed from: what images get.
+
+    The command and what runs pipelines stay out, so that a change to them makes no image old.
+    """
+    import interactem  # a namespace, whose parts may lie in several folders
+
+    installed = own_package()
+    files = {name: content for name, content in installed.files.items() if ".dist-info/" in name}
+    for folder in map(Path, interactem.__path__):
+        for path in folder.rglob("*"):
+            name = path.relative_to(folder)
+            if path.is_file() and path.suffix != ".pyc" and name.parts[0] not in _NOT_IN_REPLICAS:
+                files[f"{NAME}/{name.as_posix()}"] = path.read_bytes()
+    return OwnPackage(installed.file_name, files)
 
 
 def from_distribution(installed: Distribution) -> OwnPackage:

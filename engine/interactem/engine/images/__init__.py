@@ -1,0 +1,1 @@
+"""Images of operators, and of what they stand on."""
