@@ -203,7 +203,8 @@ def test_what_cannot_be_started_is_said(tmp_path, command, folder):
 
 
 def test_the_environment_of_a_replica_is_free_of_our_own_python():
-    ours = {"PATH": "/bin", "INTERACTEM_X": "1", "PYTHONPATH": "/x", "PYTHONHOME": "/y", "OMP_NUM_THREADS": "2"}
+    pythons = {"PYTHONPATH": "/x", "PYTHONHOME": "/y", "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = {"PATH": "/bin", "INTERACTEM_X": "1", "OMP_NUM_THREADS": "2", **pythons}
     assert child_environment(ours, {"INTERACTEM_RUN": "r", "PATH": "/sbin"}) == {
         "PATH": "/sbin",
         "OMP_NUM_THREADS": "2",

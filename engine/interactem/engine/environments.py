@@ -33,7 +33,7 @@ from interactem.engine.wheels import OwnPackage, own_package
 LAYOUT = 1
 """Part of every key: environments made in another way than now are not used."""
 
-FIRST_IMPORT = "import interactem.runtime, msgpack, nats, numpy, pydantic"
+FIRST_IMPORT = "import interactem.runtime.__main__, numpy"
 
 KEEP_DAYS = 30
 SIDE_BY_SIDE = 2
@@ -164,7 +164,7 @@ class EnvironmentStore:
         process = await asyncio.create_subprocess_exec(
             *tethered(command),
             cwd=requirements.file.parent if requirements.file else self._folder,
-            env=current_uv_environment(),
+            env={name: value for name, value in current_uv_environment().items() if name != "PYTHONDONTWRITEBYTECODE"},
             stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -22,7 +22,16 @@ LINE_BYTES = 64 * 1024
 LAST_OUTPUT_SECONDS = 5.0
 
 _OURS = ("INTERACTEM_",)
-_PYTHONS = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
+_PYTHONS = frozenset(
+    {
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONSTARTUP",
+        "VIRTUAL_ENV",
+        "__PYVENV_LAUNCHER__",
+        "PYTHONDONTWRITEBYTECODE",  # each start would compile all that it imports: a second and more
+    }
+)
 
 
 def child_environment(environment: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
