@@ -26,14 +26,15 @@ from pathlib import Path
 from interactem.engine.errors import DependencyError, EngineError
 from interactem.engine.files import write_json
 from interactem.engine.indexes import current_uv_environment
+from interactem.engine.locks import LOCK, lock_fingerprint
 from interactem.engine.requirements import Requirements, read_requirements
 from interactem.engine.tether import tethered
 from interactem.engine.wheels import OwnPackage, own_package
 
-LAYOUT = 1
+LAYOUT = 2
 """Part of every key: environments made in another way than now are not used."""
 
-FIRST_IMPORT = "import interactem.runtime.__main__, numpy"
+FIRST_IMPORT = "import interactem.runtime, msgpack, nats, numpy, pydantic"
 
 KEEP_DAYS = 30
 SIDE_BY_SIDE = 2
@@ -104,7 +105,7 @@ async def prepare_all(
 
 def environment_key(requirements: Requirements, own: OwnPackage) -> str:
     """A name for all that the environment depends on: equal only where all of it is."""
-    parts = [LAYOUT, sorted(requirements.lines), own.fingerprint(), *interpreter()]
+    parts = [LAYOUT, sorted(requirements.lines), own.fingerprint(), lock_fingerprint(LOCK), *interpreter()]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=10).hexdigest()
 
 
@@ -155,12 +156,13 @@ class EnvironmentStore:
         uv = str(uv_program())
         venv = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder / "venv")]
         await self._run(requirements, *venv)
-        await self._run(requirements, uv, *install_arguments(python, wheel, requirements))
+        await self._run(requirements, uv, *lock_arguments(python, LOCK), advice=_LOCK_ADVICE)
+        await self._run(requirements, uv, *install_arguments(python, wheel, LOCK, requirements))
         # byte-compiles what every replica imports, and shows that it can be imported, before any replica needs it;
         # to compile all that is installed would take several times as long as to install it
         await self._run(requirements, str(python), "-c", FIRST_IMPORT)
 
-    async def _run(self, requirements: Requirements, *command: str) -> None:
+    async def _run(self, requirements: Requirements, *command: str, advice: str = "") -> None:
         process = await asyncio.create_subprocess_exec(
             *tethered(command),
             cwd=requirements.file.parent if requirements.file else self._folder,
@@ -184,11 +186,19 @@ class EnvironmentStore:
                     os.killpg(process.pid, signal.SIGKILL)  # what uv started to build a package too
                 await process.wait()
         if code:
-            raise _failure(requirements, lines)
+            raise _failure(requirements, lines, advice)
 
 
-def install_arguments(python: Path, wheel: Path, requirements: Requirements) -> list[str]:
-    """uv's command line. Our wheel and the operator's requirements are resolved together."""
+def lock_arguments(python: Path, lock: Path) -> list[str]:
+    """uv's command line that installs what is locked, as it was when it was locked."""
+    return ["pip", "install", "--python", str(python), "--no-deps", "--require-hashes", "-r", str(lock)]
+
+
+def install_arguments(python: Path, wheel: Path, lock: Path, requirements: Requirements) -> list[str]:
+    """uv's command line after that. Our wheel and the operator's requirements are resolved together.
+
+    What is installed stays, unless the operator asks for another version: as with `RUN pip install` on top of an image.
+    """
     arguments = ["pip", "install", "--python", str(python), str(wheel)]
     if requirements.lines:
         arguments += ["-r", str(requirements.file)]
@@ -197,7 +207,7 @@ def install_arguments(python: Path, wheel: Path, requirements: Requirements) -> 
     for package in requirements.packages:
         arguments += ["--reinstall-package", package]
     if len(requirements.packages) < len(requirements.folders):
-        arguments.append("--reinstall")
+        arguments += ["--reinstall", "-c", str(lock)]  # which would take any version again
     return arguments
 
 
@@ -258,11 +268,14 @@ async def _locked(path: Path) -> AsyncIterator[None]:
 _NETWORK = ("network", "connect", "dns error", "timed out", "certificate", "fetch", "offline")
 
 
-def _failure(requirements: Requirements, lines: list[str]) -> DependencyError:
+_LOCK_ADVICE = "interactem's own dependencies come in fixed versions, which the package index has to have"
+
+
+def _failure(requirements: Requirements, lines: list[str], advice: str) -> DependencyError:
     said = [line for line in lines if line.strip() and not line.startswith("Using Python")][-15:]
     file = requirements.file or "interactem's own dependencies"
     if any(word in line.lower() for line in said for word in _NETWORK):
         advice = "check the network, HTTPS_PROXY, and the package index (UV_DEFAULT_INDEX or pip's configuration)"
-    else:
+    elif not advice:
         advice = f"correct {file}; what interactem needs itself is resolved together with it"
     return DependencyError(requirements.operator, "its dependencies cannot be installed", advice, said)
