@@ -5,10 +5,8 @@ import json
 import pytest
 
 from interactem.cli.failures import InvalidError
-from interactem.cli.following import choose, find_run, print_logs, show_letters, state_of
+from interactem.cli.following import find_run, print_logs, state_of
 from interactem.engine.errors import UnknownRunError
-from interactem.engine.letters import DeadLetter
-from interactem.runtime import BytesMessage, MessageHeader
 
 
 @pytest.fixture(autouse=True)
@@ -55,52 +53,3 @@ def test_logs_are_printed_behind_the_names_of_replicas(folder, capsys):
     assert capsys.readouterr().out == ""
     with pytest.raises(InvalidError, match="no logs of d; there are: a-b, c"):
         print_logs(record, ["d"], follow=False, lines=None, as_json=False)
-
-
-def letter(number, operator="trouble"):
-    message = BytesMessage(MessageHeader(meta={"number": number}), b"12345678", id=f"numbers.{number}")
-    return DeadLetter("s", message, operator, "in", "ValueError: no\nmore", "Traceback\n  here", 3, 0.0, {})
-
-
-LETTERS = [letter(1), letter(2), letter(2, "other")]
-
-
-@pytest.mark.parametrize(
-    ("ids", "operator", "expected"),
-    [
-        ((), None, [0, 1, 2]),
-        (("numbers.2",), None, [1, 2]),
-        (("numbers.2",), "other", [2]),
-        ((), "trouble", [0, 1]),
-        ((), "nobody", []),
-    ],
-)
-def test_letters_are_chosen_by_id_and_operator(ids, operator, expected):
-    assert choose(LETTERS, ids, operator) == [LETTERS[index] for index in expected]
-
-
-def test_letters_that_there_are_not():
-    with pytest.raises(InvalidError, match=r"numbers\.3"):
-        choose(LETTERS, ["numbers.1", "numbers.3"], None)
-    with pytest.raises(InvalidError, match=r"numbers\.1"):
-        choose(LETTERS, ["numbers.1"], "other")
-
-
-def test_a_letter_for_people(capsys):
-    show_letters(LETTERS[:1], as_json=False)
-    assert capsys.readouterr().out.splitlines() == [
-        "numbers.1: trouble.in, 3 attempts",
-        "  meta: {'number': 1}",
-        "  data: 8 bytes",
-        "  ValueError: no",
-        "more",
-        "  Traceback",
-        "    here",
-    ]
-
-
-def test_letters_as_json(capsys):
-    show_letters(LETTERS, as_json=True)
-    document = json.loads(capsys.readouterr().out)
-    assert [each["id"] for each in document] == ["numbers.1", "numbers.2", "numbers.2"]
-    assert set(document[0]) == {"id", "operator", "port", "error", "traceback", "attempts", "time", "bytes", "meta"}

@@ -87,6 +87,11 @@ def test_dead_letters_for_people(troubled, letters):
     assert done.code == 0
     assert "7 is not to my taste" in done.out
     assert troubled.do("pipeline", "dead", "show", "last", "numbers.8").code == 2
+    done = troubled.do(
+        "pipeline", "dead", "ls", "last", "--error", "LIMIT OF", "--since", "1d", "--port", "in", "--json"
+    )
+    assert {letter["operator"] for letter in done.json} >= {"later", "hang"}
+    assert troubled.do("pipeline", "dead", "ls", "last", "--until", "1d").out == "no dead letters\n"
 
 
 def test_what_was_wrong_is_mended_and_all_is_tried_again(troubled, letters):
@@ -112,6 +117,17 @@ def test_a_second_attempt_that_succeeds(project, chain, exactly_once):
     numbers = done.json["operators"]["trouble"]
     assert (numbers["retried"], numbers["dead"], numbers["restarts"]) == (20, 0, 0)
     exactly_once(project, 60)
+
+
+def test_dead_letters_that_nobody_wants(project, chain):
+    assert project.run(chain(40, trouble={"mode": "raise", "every": 10}, max_attempts=1)).code == 1
+    done = project.do("pipeline", "dead", "drop", "last", "numbers.10", "numbers.20", "--json")
+    assert (done.code, done.json) == (0, {"dropped": ["numbers.10", "numbers.20"]})
+    left = project.do("pipeline", "dead", "ls", "last", "--json").json
+    assert [letter["id"] for letter in left] == ["numbers.0", "numbers.30"]
+    assert project.do("pipeline", "dead", "drop", "last", "--all").out == "2 dead letters dropped\n"
+    assert project.do("pipeline", "dead", "ls", "last", "--json").json == []
+    assert project.do("pipeline", "dead", "drop", "last", "--all").code == 1
 
 
 def test_dead_letters_are_allowed(project, chain, exactly_once):

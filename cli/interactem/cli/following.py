@@ -1,4 +1,4 @@
-"""`interactem pipeline ps`, `logs`, `stop`, `set` and `dead`: what can be done with runs that were started."""
+"""`interactem pipeline ps`, `logs`, `stop` and `set`: what can be done with runs that were started."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from interactem.cli.failures import FailedError, InvalidError
+from interactem.cli.failures import InvalidError
 from interactem.cli.output import print_json, print_table, say
-from interactem.engine import collect
 from interactem.engine.errors import UnknownRunError
 from interactem.engine.folders import RunFolder
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord
-from interactem.engine.letters import DeadLetter, letters, redrive, unfinish
 from interactem.engine.live import check_parameters, set_parameters
 from interactem.engine.plan import Plan
 from interactem.engine.runs import connected
@@ -145,80 +143,3 @@ def set_values(record: RunRecord, texts: Iterable[str], *, broker: str | None, a
     for key, parameters in changed.items():
         for name in values[key]:
             say(f"{key}.{name} = {parameters.get(name)!r}")
-
-
-def read_letters(record: RunRecord, *, broker: str | None) -> list[DeadLetter]:
-    result = None if record.alive else collect(record.folder)
-    if result is not None and result.state == "completed" and not result.dead:
-        return []
-
-    async def read() -> list[DeadLetter]:
-        async with connected(record, broker) as (plan, storer):
-            return await letters(storer, plan)
-
-    return asyncio.run(read())
-
-
-def choose(found: list[DeadLetter], ids: Iterable[str], operator: str | None) -> list[DeadLetter]:
-    """Those with these ids, or all; of one operator, if one is named. Raises `InvalidError` where there are none."""
-    wanted = set(ids)
-    chosen = [
-        letter
-        for letter in found
-        if (not wanted or letter.id in wanted) and (operator is None or letter.operator == operator)
-    ]
-    missing = wanted - {letter.id for letter in chosen}
-    if missing:
-        raise InvalidError(f"there is no dead letter {', '.join(sorted(missing))}")
-    return chosen
-
-
-def list_letters(found: list[DeadLetter], *, as_json: bool) -> None:
-    if as_json:
-        print_json([letter.to_value() for letter in found])
-    elif not found:
-        say("no dead letters")
-    else:
-        rows = [(each.id, each.operator, each.port, each.attempts, _first_line(each.error)) for each in found]
-        print_table(("id", "operator", "port", "attempts", "error"), rows, right=("attempts",))
-
-
-def show_letters(found: list[DeadLetter], *, as_json: bool) -> None:
-    if as_json:
-        print_json([letter.to_value() for letter in found])
-        return
-    for line in (line for letter in found for line in _describe(letter)):
-        say(line)
-
-
-def _describe(letter: DeadLetter) -> Iterator[str]:
-    yield f"{letter.id}: {letter.operator}.{letter.port}, {letter.attempts} attempts"
-    yield f"  meta: {letter.message.header.meta!r}"
-    yield f"  data: {len(letter.message.data)} bytes"
-    yield f"  {letter.error}"
-    yield from (f"  {line}" for line in letter.traceback.splitlines())
-
-
-def retry_letters(
-    record: RunRecord, ids: Iterable[str], operator: str | None, *, broker: str | None
-) -> tuple[list[str], list[str]]:
-    """Send them once more. Returns their ids and, for a run that does not run, the operators to go on with."""
-
-    async def retry() -> tuple[list[str], list[str]]:
-        async with connected(record, broker) as (plan, storer):
-            chosen = choose(await letters(storer, plan), ids, operator)
-            operators = sorted({letter.operator for letter in chosen})
-            if chosen and not record.alive:
-                await unfinish(storer, plan, operators)
-                RunFolder.open(record.folder).summary.unlink(missing_ok=True)  # it has not come to its end any more
-            await redrive(storer, plan, chosen)
-            return [letter.id for letter in chosen], [] if record.alive else operators
-
-    sent = asyncio.run(retry())
-    if not sent[0]:
-        raise FailedError(f"run {record.run} has no such dead letters")
-    return sent
-
-
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else ""

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from interactem.cli.completion import run_ids
+from interactem.cli import dead
 from interactem.cli.failures import InvalidError
+from interactem.cli.options import AllowDead, Broker, RunId
 from interactem.cli.output import AsJson
 
 app = typer.Typer(help="Check, draw, run and follow pipelines.", no_args_is_help=True)
+app.add_typer(dead.app, name="dead")
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="The pipeline file.")]
 Assignments = Annotated[
@@ -82,20 +84,10 @@ def import_file(
         write_result(json.dumps(pipeline, indent=2, ensure_ascii=False), None)
 
 
-RunId = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="The run's id, the beginning of it, its folder, or: last.", autocompletion=run_ids
-    ),
-]
-Broker = Annotated[
-    str | None, typer.Option(metavar="URL", help="An existing NATS server with JetStream.  [default: the run's own]")
-]
 Detach = Annotated[bool, typer.Option("--detach", help="Go on in the background; print the run's id.")]
 Seconds = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Drain and end the run after this time.")
 ]
-AllowDead = Annotated[bool, typer.Option("--allow-dead", help="Exit with 0 also where messages became dead letters.")]
 
 
 @app.command("run")
@@ -205,65 +197,3 @@ def set_parameters(
     from interactem.cli.following import find_run, set_values
 
     set_values(find_run(run_id), values, broker=broker, as_json=as_json)
-
-
-dead = typer.Typer(help="Messages that failed their last attempt: look at them, try them again.", no_args_is_help=True)
-app.add_typer(dead, name="dead")
-
-LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of dead letters.  [default: all]")]
-OfOperator = Annotated[str | None, typer.Option("--operator", help="Only those of this operator.")]
-
-
-@dead.command("ls")
-def dead_ls(run_id: RunId, operator: OfOperator = None, broker: Broker = None, as_json: AsJson = False) -> None:
-    """List the dead letters of a run."""
-    from interactem.cli.following import choose, find_run, list_letters, read_letters
-
-    list_letters(choose(read_letters(find_run(run_id), broker=broker), (), operator), as_json=as_json)
-
-
-@dead.command("show")
-def dead_show(
-    run_id: RunId,
-    ids: LetterIds = None,
-    operator: OfOperator = None,
-    broker: Broker = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show dead letters with their errors and tracebacks."""
-    from interactem.cli.following import choose, find_run, read_letters, show_letters
-
-    show_letters(choose(read_letters(find_run(run_id), broker=broker), ids or (), operator), as_json=as_json)
-
-
-@dead.command("retry")
-def dead_retry(
-    run_id: RunId,
-    ids: LetterIds = None,
-    operator: OfOperator = None,
-    broker: Broker = None,
-    allow_dead: AllowDead = False,
-    as_json: AsJson = False,
-) -> int:
-    """Send dead letters to their operators once more. A run that has ended goes on until they are worked off."""
-    from interactem.cli import running
-    from interactem.cli.following import find_run, retry_letters
-    from interactem.cli.output import counted, print_json, say
-
-    record = find_run(run_id)
-    sent, resumed = retry_letters(record, ids or (), operator, broker=broker)
-    if resumed:
-        return running.resume(
-            record.folder,
-            broker=broker,
-            detached=False,
-            seconds=None,
-            allow_dead=allow_dead,
-            as_json=as_json,
-            again=True,
-        )
-    if as_json:
-        print_json({"retried": sent})
-    else:
-        say(f"{counted(len(sent), 'dead letter')} sent again")
-    return 0

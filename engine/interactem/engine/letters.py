@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,42 @@ class DeadLetter:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which letters are meant: those that agree with all that is given. Times in seconds since 1970."""
+
+    ids: Collection[str] = ()
+    operator: str | None = None
+    port: str | None = None
+    error: str | None = None
+    """A part of the error's text, in whatever case."""
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def all(self) -> bool:
+        """Whether nothing is given."""
+        return self == Choice()
+
+    def has(self, letter: DeadLetter) -> bool:
+        return (
+            (not self.ids or letter.id in self.ids)
+            and self.operator in (None, letter.operator)
+            and self.port in (None, letter.port)
+            and (self.error is None or self.error.casefold() in letter.error.casefold())
+            and (self.since is None or self.since <= letter.time)
+            and (self.until is None or letter.time <= self.until)
+        )
+
+    def of(self, found: Iterable[DeadLetter]) -> list[DeadLetter]:
+        """Raises `LookupError` that names the ids which no letter has."""
+        chosen = [letter for letter in found if self.has(letter)]
+        missing = set(self.ids) - {letter.id for letter in chosen}
+        if missing:
+            raise LookupError(", ".join(sorted(missing)))
+        return chosen
+
+
 async def letters(storer: Storer, plan: Plan) -> list[DeadLetter]:
     """All dead letters of a run, the oldest first."""
     stored = await storer.last(plan.names.dead_stream, [plan.names.dead("*", "*")])
@@ -89,9 +125,14 @@ async def redrive(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> l
         await storer.store(_again(plan, letter))
     # operators may have come to their ends before these were stored: then the letters stay
     await _refuse_late(storer, plan, chosen)
+    await drop(storer, plan, chosen)
+    return sorted({letter.operator for letter in chosen})
+
+
+async def drop(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> None:
+    """Remove letters for good."""
     for letter in chosen:
         await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.dead_stream}", {"filter": letter.subject})
-    return sorted({letter.operator for letter in chosen})
 
 
 async def _refuse_late(storer: Storer, plan: Plan, chosen: list[DeadLetter]) -> None:
