@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import select
@@ -56,15 +57,23 @@ def cache(tmp_path, monkeypatch):
     links = tmp_path / "links"
     links.mkdir()
     tiny = [package("tiny", version) for version in ("1", "2", "3")]
-    for made in [*tiny, *(package(name) for name in ("msgpack", "nats", "numpy", "pydantic"))]:
+    made_by_us = [package(name) for name in ("msgpack", "nats", "numpy", "pydantic")]
+    for made in [*tiny, package("numpy", "2"), *made_by_us]:
         (links / made.file_name).write_bytes(made.wheel())
     for name in list(os.environ):
         if name.startswith(("UV_", "PIP_")):
             monkeypatch.delenv(name)
-    own = OWN.files | {f"{name}/__init__.py": b"" for name in ("nats", "numpy", "pydantic")}
-    monkeypatch.setattr(environments, "own_package", lambda: OwnPackage(OWN.file_name, own))
+    lock = tmp_path / "locked.txt"
+    lock.write_text("".join(locked(made) for made in made_by_us))
+    monkeypatch.setattr(environments, "LOCK", lock)
+    monkeypatch.setattr(environments, "own_package", lambda: OWN)
     monkeypatch.setattr(environments, "current_uv_environment", lambda: uv_environment(tmp_path))
     return tmp_path / "environments"
+
+
+def locked(package: OwnPackage) -> str:
+    name, version, _ = package.file_name.split("-", 2)
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(package.wheel()).hexdigest()}\n"
 
 
 def uv_environment(tmp_path: Path) -> dict[str, str]:
@@ -245,3 +254,45 @@ def test_giving_up_ends_what_was_started(tmp_path, cache, monkeypatch):
             descriptor = os.pidfd_open(int(pid))
             assert select.select([descriptor], [], [], 60)[0], "it still runs"
             os.close(descriptor)
+
+
+def version_of_numpy(python: Path) -> str:
+    code = "import numpy; print(numpy.version)"
+    return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize(("text", "version"), [(None, "1"), ("numpy\n", "1"), ("numpy>1\n", "2")])
+def test_the_locked_version_is_taken_unless_the_operator_asks_for_another(tmp_path, cache, text, version):
+    made = asyncio.run(prepare(operator(tmp_path, "count", text), cache=cache))
+    assert version_of_numpy(made.python) == version
+
+
+def test_a_folder_that_does_not_say_its_name_leaves_the_lock_alone(tmp_path, cache):
+    lib = tmp_path / "lib"
+    lib.mkdir()
+    (lib / "backend.py").write_text(BACKEND)
+    (lib / "lib.py").write_text("value = 1\n")
+    (lib / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    made = asyncio.run(prepare(operator(tmp_path, "count", "../../lib\nnumpy\n"), cache=cache))
+    assert version_of_numpy(made.python) == "1"
+
+
+def test_another_lock_is_another_environment(tmp_path, cache):
+    folder = operator(tmp_path, "count", None)
+    before = asyncio.run(prepare(folder, cache=cache))
+    lock = tmp_path / "locked.txt"
+    lock.write_text(lock.read_text().replace(locked(package("numpy")), locked(package("numpy", "2"))))
+    after = asyncio.run(prepare(folder, cache=cache))
+    assert after.key != before.key
+    assert version_of_numpy(after.python) == "2"
+
+
+def test_what_is_not_as_it_was_locked_is_refused(tmp_path, cache):
+    lock = tmp_path / "locked.txt"
+    lock.write_text(lock.read_text().replace(locked(package("numpy")), "numpy==1 --hash=sha256:" + "0" * 64 + "\n"))
+    with pytest.raises(DependencyError, match="numpy") as caught:
+        asyncio.run(prepare(operator(tmp_path, "count", "tiny\n"), cache=cache))
+    assert "fixed versions" in caught.value.advice
+    assert "requirements.txt" not in caught.value.advice

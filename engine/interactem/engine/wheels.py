@@ -103,11 +103,23 @@ def runtime_metadata(metadata: bytes) -> bytes:
     required: list[str] = message.get_all("Requires-Dist") or []
     del message["Requires-Dist"]
     for text in required:
-        requirement = Requirement(text)
-        extra = requirement.marker is not None and "extra" in str(requirement.marker)
-        if extra or canonicalize_name(requirement.name) in RUNTIME:
+        if _of_an_extra(text) or _of_the_runtime(text):
             message["Requires-Dist"] = text
     return message.as_string().encode()
+
+
+def runtime_requirements() -> list[str]:
+    """What the runtime needs, in the ranges of our own metadata. The lock is made from it."""
+    required = distribution(NAME).requires or []
+    return [text for text in required if _of_the_runtime(text) and not _of_an_extra(text)]
+
+
+def _of_an_extra(text: str) -> bool:
+    return "extra" in str(Requirement(text).marker or "")
+
+
+def _of_the_runtime(text: str) -> bool:
+    return canonicalize_name(Requirement(text).name) in RUNTIME
 
 
 def _entry(name: str) -> ZipInfo:

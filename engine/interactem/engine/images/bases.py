@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from importlib.resources import files
 from pathlib import Path
 
 from interactem.engine.errors import BaseImageError
@@ -17,6 +16,7 @@ from interactem.engine.images import offline as debian
 from interactem.engine.images.authorities import read_authorities
 from interactem.engine.images.trees import install_library, install_locked, settle, unpack
 from interactem.engine.indexes import pip_files, read_pip_configuration
+from interactem.engine.locks import LOCK, lock_fingerprint
 from interactem.engine.requirements import hash_folder
 from interactem.engine.wheels import replica_package
 
@@ -26,8 +26,6 @@ REGISTRY = "ghcr.io/nersc/interactem"
 CONTAINERFILE = "Containerfile"
 OFFLINE = "Containerfile.offline"
 """Stands in for the Containerfile where no image registry can be reached."""
-
-LOCK = Path(str(files("interactem.engine") / "locked.txt"))
 
 Progress = Callable[[str], None]
 
@@ -92,7 +90,7 @@ def inputs(base: BaseSource, *, offline: bool = False, ca_bundle: Path | None = 
         if offline:
             parts["root"] = debian.root_key()
     elif base.name == "operator":
-        parts["lock"] = _digest(LOCK.read_text())
+        parts["lock"] = lock_fingerprint()
         parts["runtime"] = replica_package().fingerprint()
     return parts
 
