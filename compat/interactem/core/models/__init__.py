@@ -1,0 +1,1 @@
+"""interactEM's models, as far as its operators use them."""

@@ -1,0 +1,5 @@
+"""Messages, under interactEM's path."""
+
+from interactem.runtime import BytesMessage, MessageHeader, MessageSubject
+
+__all__ = ["BytesMessage", "MessageHeader", "MessageSubject"]

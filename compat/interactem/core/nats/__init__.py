@@ -1,0 +1,1 @@
+"""Results for people to see, as interactEM's operators publish them."""
