@@ -77,7 +77,7 @@ class Run:
 
     def wait_for(self, condition, what=""):
         def met():
-            assert self.running or condition(self), f"the run ended before {what}:\n{''.join(self.end())}"
+            assert self.running or condition(self), f"the run ended before {what}:\n{self.end()}"
             return condition(self)
 
         return wait_until(met, what)
