@@ -51,7 +51,7 @@ def test_the_store_is_bounded_below_the_free_disk_space():
 @pytest.mark.parametrize(("durability", "sync"), [("power", "always"), ("process", "2m")])
 def test_durability_is_when_the_server_syncs(tmp_path, durability, sync):
     settings = BrokerSettings(tmp_path, tmp_path, durability, 1000)
-    config = server_config(settings, "u", "p")
+    config = server_config(settings, {"run": "p"})
     assert config["jetstream"]["sync_interval"] == sync
     assert config["listen"] == "127.0.0.1:-1"
     assert config["jetstream"]["max_file_store"] == 1000

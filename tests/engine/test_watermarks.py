@@ -77,7 +77,7 @@ class Broker:
 
     async def told(self, operator):
         subject = self.plan.names.control(operator, "watermarks")
-        found = await self.storer.last(self.plan.names.record_stream, [subject])
+        found = await self.storer.last(self.plan.names.control_stream(operator), [subject])
         return json.loads(found[subject]) if found else None
 
 
@@ -150,7 +150,7 @@ def test_a_message_to_be_tried_again_holds_the_watermark_back(tmp_path):
             wave = asyncio.create_task(waves.wave(await waves.positions()))
             assert await stays(wave)
             assert await broker.told(1) is None
-            await broker.acknowledge(names.retry_stream, names.consumer(0, 0), 1)
+            await broker.acknowledge(names.retry_stream(1), names.consumer(0, 0), 1)
             await wave
             assert await broker.told(1) == {"source": 5}
 

@@ -1,4 +1,4 @@
-"""The NATS server that a run starts for itself: on the loopback, on a free port, with a credential of its own."""
+"""The NATS server that a run starts for itself: on the loopback, on a free port, with a credential for each user."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import re
 import secrets as randomness
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from interactem.engine.errors import BrokerError
 from interactem.engine.files import write_private
+from interactem.engine.permissions import EXPORTS, INBOXES, Permissions
 from interactem.engine.tether import tethered
 
 Durability = Literal["power", "process"]
@@ -26,6 +28,8 @@ MEBIBYTE = 1024 * 1024
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 LOCK_SECONDS = 5.0
+RUN = "run"
+"""The account that everything is in, and the one user of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,22 @@ class BrokerSettings:
     store_bytes: int
     max_payload: int = 8 * MEBIBYTE
     port: int = -1
+    replicas: Mapping[str, Permissions] = field(default_factory=dict)
+    """What the other users may do, by their names."""
 
     @property
     def log(self) -> Path:
         return self.folder / "nats.log"
 
 
-def server_config(settings: BrokerSettings, user: str, password: str) -> dict[str, Any]:
-    """The server's configuration; its file format takes JSON."""
+def server_config(settings: BrokerSettings, passwords: Mapping[str, str]) -> dict[str, Any]:
+    """The server's configuration; its file format takes JSON. `passwords` has that of every user."""
+    run = {"jetstream": "enabled", "users": [{"user": RUN, "password": passwords[RUN]}], "exports": list(EXPORTS)}
+    others = {name: _account(name, passwords[name], allowed) for name, allowed in settings.replicas.items()}
     return {
         "listen": f"127.0.0.1:{settings.port}",
         "ports_file_dir": str(settings.folder),
-        "authorization": {"users": [{"user": user, "password": password}]},
+        "accounts": {RUN: run, **others},
         "jetstream": {
             "store_dir": str(settings.folder / "store"),
             "max_file_store": settings.store_bytes,
@@ -65,6 +73,20 @@ def server_config(settings: BrokerSettings, user: str, password: str) -> dict[st
         "logfile_size_limit": 8 * MEBIBYTE,
         "logfile_max_num": 2,
     }
+
+
+def _account(name: str, password: str, allowed: Permissions) -> dict[str, Any]:
+    """An account with one user, and nothing in it but what is imported from the run's.
+
+    The imports alone hold the user; with its permissions too, the server says so of what it refuses.
+    """
+    imports = [{"service": {"account": RUN, "subject": subject}} for subject in allowed.publish]
+    imports += [{"stream": {"account": RUN, "subject": subject}} for subject in allowed.subscribe]
+    permissions = {
+        "publish": {"allow": list(allowed.publish)},
+        "subscribe": {"allow": [INBOXES, *allowed.subscribe]},
+    }
+    return {"users": [{"user": name, "password": password, "permissions": permissions}], "imports": imports}
 
 
 def store_limit(free_bytes: int, stored_bytes: int = 0) -> int:
@@ -101,10 +123,19 @@ class EmbeddedBroker:
     def __init__(self, settings: BrokerSettings) -> None:
         settings.folder.mkdir(parents=True, exist_ok=True)
         self._settings = replace(settings, folder=settings.folder.resolve(), secrets=settings.secrets.absolute())
-        self._user, self._password = "run", randomness.token_urlsafe(24)
+        self._passwords = {user: randomness.token_urlsafe(24) for user in (RUN, *settings.replicas)}
         self._process: asyncio.subprocess.Process | None = None
         self.credentials = self._settings.secrets / "broker.json"
-        write_private(self.credentials, json.dumps({"user": self._user, "password": self._password}))
+        write_private(self.credentials, self._login(RUN))
+        for user in settings.replicas:
+            write_private(self.credentials_of(user), self._login(user))
+
+    def _login(self, user: str) -> str:
+        return json.dumps({"user": user, "password": self._passwords[user]})
+
+    def credentials_of(self, user: str) -> Path:
+        """The file with the credentials of one of the users that `replicas` gave; `credentials` may do everything."""
+        return self._settings.secrets / f"{user}.json"
 
     @classmethod
     async def start(
@@ -115,13 +146,14 @@ class EmbeddedBroker:
         durability: Durability,
         store_bytes: int,
         max_payload: int = 8 * MEBIBYTE,
+        replicas: Mapping[str, Permissions] | None = None,
     ) -> EmbeddedBroker:
         """Start a server on `folder`, which may hold the store of an earlier one, and wait until it serves.
 
-        `secrets` is a folder that only the user reads. Raises `BrokerError`, also where another server still uses
-        the folder.
+        `secrets` is a folder that only the user reads. `replicas` are the users beside the run's own. Raises
+        `BrokerError`, also where another server still uses the folder.
         """
-        broker = cls(BrokerSettings(folder, secrets, durability, store_bytes, max_payload))
+        broker = cls(BrokerSettings(folder, secrets, durability, store_bytes, max_payload, replicas=replicas or {}))
         await broker._launch()
         return broker
 
@@ -142,7 +174,7 @@ class EmbeddedBroker:
         return await self._running.wait()
 
     async def restart(self) -> None:
-        """Start the server again at the same address, with the same store and credential: clients reconnect."""
+        """Start the server again at the same address, with the same store and users: clients reconnect."""
         await self.stop()
         await self._launch()
 
@@ -186,7 +218,7 @@ class EmbeddedBroker:
             stale.unlink(missing_ok=True)
         config = settings.secrets / "nats.conf"
         # the server reads no \u escapes: paths stand there as they are
-        write_private(config, json.dumps(server_config(settings, self._user, self._password), ensure_ascii=False))
+        write_private(config, json.dumps(server_config(settings, self._passwords), ensure_ascii=False))
         with await _lock(settings.folder) as lock, (settings.folder / "nats.stderr").open("wb") as errors:
             self._process = await asyncio.create_subprocess_exec(
                 *tethered([str(server_program()), "-c", str(config)]),

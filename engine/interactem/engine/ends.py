@@ -54,7 +54,9 @@ class Ends:
         for subject, parts in ends.items():
             operator = int(parts[3])
             if operator in again or parts[-1] == "drain":
-                await streams.purge(storer, self._names.record_stream, subject)
+                finished = parts[-1] == "finished"
+                stream = self._names.record_stream if finished else self._names.control_stream(operator)
+                await streams.purge(storer, stream, subject)
             elif parts[-1] == "finished":
                 self.hear(operator, int(parts[4]), stored[subject])
             else:

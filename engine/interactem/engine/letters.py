@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from interactem.engine import streams
 from interactem.engine.errors import EngineError
 from interactem.engine.plan import Plan
 from interactem.runtime import wire
@@ -132,16 +133,13 @@ async def redrive(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> l
 async def drop(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> None:
     """Remove letters for good."""
     for letter in chosen:
-        await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.dead_stream}", {"filter": letter.subject})
+        await streams.purge(storer, plan.names.dead_stream, letter.subject)
 
 
 async def _refuse_late(storer: Storer, plan: Plan, chosen: list[DeadLetter]) -> None:
-    finishes = {
-        letter.operator: plan.names.control(plan.operator(letter.operator).index, "finish") for letter in chosen
-    }
-    told = await storer.last(plan.names.record_stream, list(finishes.values())) if finishes else {}
-    for operator, subject in finishes.items():
-        if subject in told:
+    told = await streams.controls(storer, plan)
+    for operator in sorted({letter.operator for letter in chosen}):
+        if plan.names.control(plan.operator(operator).index, "finish") in told:
             raise EngineError(f"{operator} has come to its end; when the run has too, try again")
 
 
@@ -149,8 +147,8 @@ async def unfinish(storer: Storer, plan: Plan, operators: Iterable[str]) -> None
     """Of a run that does not run: these operators and all behind them will go on when it is resumed."""
     below = plan.below({plan.operator(key).index for key in operators})
     for index in below:
-        for subject in (plan.names.control(index, "finish"), plan.names.record(index, "*", "finished")):
-            await storer.ask(f"$JS.API.STREAM.PURGE.{plan.names.record_stream}", {"filter": subject})
+        await streams.purge(storer, plan.names.control_stream(index), plan.names.control(index, "finish"))
+        await streams.purge(storer, plan.names.record_stream, plan.names.record(index, "*", "finished"))
 
 
 def _again(plan: Plan, letter: DeadLetter) -> Store:

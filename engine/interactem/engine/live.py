@@ -53,21 +53,22 @@ async def set_parameters(storer: Storer, plan: Plan, values: Mapping[str, Mappin
     """Store typed values; replicas take them up before their next message. Returns each operator's parameters."""
     result: dict[str, Any] = {}
     for key, given in values.items():
-        subject = plan.names.control(plan.operator(key).index, "parameters")
-        stored = json.loads(await _stored(storer, plan, subject))
+        index = plan.operator(key).index
+        subject = plan.names.control(index, "parameters")
+        stored = json.loads(await _stored(storer, plan, plan.names.control_stream(index), subject))
         changed = {name: value for name, value in {**stored, **given}.items() if value is not None}
         await storer.store(Store(subject, json.dumps(changed).encode()))
         result[key] = changed
     return result
 
 
-async def _stored(storer: Storer, plan: Plan, subject: str) -> bytes:
+async def _stored(storer: Storer, plan: Plan, stream: str, subject: str) -> bytes:
     """What is stored there; a run that was started a moment ago has still to store it."""
     loop = asyncio.get_running_loop()
     until = loop.time() + START_SECONDS
     while True:
         try:
-            return await storer.last_one(plan.names.record_stream, subject)
+            return await storer.last_one(stream, subject)
         except KeyError:
             if loop.time() > until:
                 raise EngineError(f"run {plan.run} has no parameters in its broker: it has not started") from None

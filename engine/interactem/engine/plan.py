@@ -18,7 +18,7 @@ DEFAULT_ATTEMPTS = 3
 _STREAM_MOST = 512 * MEBIBYTE
 """What waits in one stream at most: more is no use to anyone, as the sender waits then."""
 _PARTS = 20
-"""Into so many parts the store is divided; two of them are nobody's."""
+"""Into so many parts the store is divided; one of them is nobody's."""
 _MESSAGES_AT_LEAST = 4
 """So many of the largest messages fit into the smallest stream."""
 
@@ -164,6 +164,7 @@ class Consumer:
     edge: int
     stream: str
     config: dict[str, Any]
+    retry: bool = False
 
     @property
     def name(self) -> str:
@@ -173,8 +174,9 @@ class Consumer:
 def largest_payload(graph: Graph, store_bytes: int) -> int:
     """What one NATS message may hold, so that several fit into each of the run's streams. More travels in pieces."""
     outputs = sum(len(graph.outgoing(key, port.name)) > 0 for key in graph.order for port in graph.spec(key).outputs)
+    readers = sum(len(graph.incoming(key)) > 0 for key in graph.order)
     part = store_bytes // _PARTS
-    return min(2 * part, 8 * part // max(1, outputs)) // _MESSAGES_AT_LEAST
+    return min(2 * part // max(1, readers), 8 * part // max(1, outputs)) // _MESSAGES_AT_LEAST
 
 
 def stream_configs(plan: Plan, store_bytes: int) -> list[dict[str, Any]]:
@@ -183,23 +185,32 @@ def stream_configs(plan: Plan, store_bytes: int) -> list[dict[str, Any]]:
     outputs = [output for operator in plan.operators for output in operator.assignment.outputs if output.edges]
     part = store_bytes // _PARTS
     each = min(_STREAM_MOST, 8 * part // max(1, len(outputs)))
-    streams = [
-        {**_stream(names.stream(o.stream), names.messages(o.stream, "*"), each), "retention": "interest"}
-        for o in outputs
-    ]
-    retries = {**_stream(names.retry_stream, names.retry("*", "*"), 2 * part), "retention": "interest"}
+    interest = {"retention": "interest"}
+    messages = [_stream(names.stream(o.stream), [names.messages(o.stream, "*")], each) | interest for o in outputs]
+    readers = [operator for operator in plan.operators if operator.assignment.inputs]
+    retries = [_retry_stream(names, operator, 2 * part // len(readers)) | interest for operator in readers]
     latest = {"retention": "limits", "max_msgs_per_subject": 1, "allow_direct": True}
-    dead = {**_stream(names.dead_stream, names.dead("*", "*"), 2 * part), **latest}
-    blobs = {**_stream(names.blob_stream, names.blob("*", "*"), 4 * part), **latest}
-    records = {**_stream(names.record_stream, names.control("*", ">"), 2 * part), **latest}
-    records["subjects"] = [names.control("*", ">"), names.record("*", "*", "*")]
-    return [*streams, retries, dead, blobs, records]
+    indexes = [operator.index for operator in plan.operators]
+    controls = [
+        _stream(names.control_stream(i), [names.control(i, ">")], part // len(indexes)) | latest for i in indexes
+    ]
+    dead = _stream(names.dead_stream, [names.dead("*", "*")], 2 * part) | latest
+    # what is stored in a blob's place to remove it ends by itself
+    blobs = _stream(names.blob_stream, [names.blob("*", "*", "*"), names.piece("*", "*", "*", "*")], 4 * part)
+    blobs |= {**latest, "allow_msg_ttl": True}
+    records = _stream(names.record_stream, [names.record("*", "*", "*")], 2 * part) | latest
+    return [*messages, *retries, *controls, dead, blobs, records]
 
 
-def _stream(name: str, subject: str, max_bytes: int) -> dict[str, Any]:
+def _retry_stream(names: Names, operator: PlannedOperator, max_bytes: int) -> dict[str, Any]:
+    subjects = [names.retry(entry.edge, "*") for entry in operator.assignment.inputs]
+    return _stream(names.retry_stream(operator.index), subjects, max_bytes)
+
+
+def _stream(name: str, subjects: list[str], max_bytes: int) -> dict[str, Any]:
     return {
         "name": name,
-        "subjects": [subject],
+        "subjects": subjects,
         "storage": "file",
         "discard": "new",
         "max_bytes": max_bytes,
@@ -223,7 +234,8 @@ def consumers(plan: Plan) -> list[Consumer]:
                 config = _consumer(name, subjects, operator.assignment.ack_wait)
                 found.append(Consumer(operator.index, entry.edge, plan.names.stream(entry.stream), config))
                 again = _consumer(name, [plan.names.retry(entry.edge, part)], operator.assignment.ack_wait)
-                found.append(Consumer(operator.index, entry.edge, plan.names.retry_stream, again))
+                retries = plan.names.retry_stream(operator.index)
+                found.append(Consumer(operator.index, entry.edge, retries, again, retry=True))
     return found
 
 

@@ -32,6 +32,7 @@ from interactem.engine.folders import FOLDER_TAKEN, EventLog, RunFolder, new_run
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder
 from interactem.engine.inspections import inspect_all, inspect_folder
 from interactem.engine.launchers import Launcher
+from interactem.engine.permissions import all_permissions
 from interactem.engine.plan import Plan, largest_payload, make_plan
 from interactem.engine.processes import ProcessLauncher
 from interactem.engine.progress import OperatorProgress
@@ -351,6 +352,7 @@ async def _own_broker(plan: Plan, folder: RunFolder) -> tuple[EmbeddedBroker, in
         durability="process" if plan.durability == "process" else "power",
         store_bytes=store_bytes,
         max_payload=OWN_PAYLOAD,
+        replicas=all_permissions(plan),
     )
     return broker, store_bytes
 

@@ -85,7 +85,7 @@ async def outstanding(storer: Storer, chosen: list[Consumer]) -> dict[int, int]:
     """
     found: dict[int, int] = {}
     for retry in (False, True):
-        part = [c for c in chosen if c.stream.endswith("-t") is retry]
+        part = [c for c in chosen if c.retry is retry]
         counts = await asyncio.gather(*(_count(storer, consumer) for consumer in part))
         for consumer, count in zip(part, counts, strict=True):
             found[consumer.edge] = found.get(consumer.edge, 0) + count
@@ -117,6 +117,14 @@ async def dead_letters(storer: Storer, plan: Plan) -> dict[int, int]:
             info = await _ask(storer, subject, {"subjects_filter": plan.names.dead(entry.edge, "*")})
             found[operator.index] = found.get(operator.index, 0) + int(info.get("total", 0))
     return found
+
+
+async def controls(storer: Storer, plan: Plan) -> dict[str, bytes]:
+    """What the engine has told all operators, by subject."""
+    names = plan.names
+    indexes = [operator.index for operator in plan.operators]
+    found = await asyncio.gather(*(storer.last(names.control_stream(i), [names.control(i, ">")]) for i in indexes))
+    return {subject: payload for part in found for subject, payload in part.items()}
 
 
 async def purge(storer: Storer, stream: str, subject: str) -> None:

@@ -145,6 +145,7 @@ class Supervisor:
         await streams.create(self._storer, self.plan, self._around.store_bytes)
         await self._client.subscribe(self._names.record("*", "*", "finished"), cb=self._on_finished)
         await self._client.subscribe(self._names.report("*", "*"), cb=self._on_report)
+        await self._client.subscribe(self._names.events("*", "*"), cb=self._on_events)
         await self._client.flush()
         await self._store_assignments()
         self._tender = Tender(self.plan, self._around, self._client, self._storer, self._ends, self._tallies)
@@ -157,8 +158,9 @@ class Supervisor:
 
     async def _store_assignments(self) -> None:
         """What replicas are told; what an earlier supervisor stored, and live parameters, stay."""
-        subjects = [self._names.control("*", ">"), self._names.record("*", "*", "finished")]
-        stored = await self._storer.last(self._names.record_stream, subjects)
+        finished = self._names.record("*", "*", "finished")
+        stored = await streams.controls(self._storer, self.plan)
+        stored |= await self._storer.last(self._names.record_stream, [finished])
         for operator in self.plan.operators:
             for kind, value in (
                 ("assignment", operator.assignment.to_value()),
@@ -280,11 +282,12 @@ class Supervisor:
 
     async def _on_report(self, message: Msg) -> None:
         operator, replica = map(int, message.subject.split(".")[3:5])
-        report = msgpack.unpackb(message.data)
-        events = report.pop("events", [])
-        self._tallies[operator].hear(replica, report)
+        self._tallies[operator].hear(replica, msgpack.unpackb(message.data))
+
+    async def _on_events(self, message: Msg) -> None:
+        operator, replica = map(int, message.subject.split(".")[3:5])
         key = self.plan.operators[operator].key
-        for event in events:
+        for event in msgpack.unpackb(message.data)["events"]:
             self._around.events.record(event.pop("kind"), operator=key, replica=replica, **event)
 
     async def _show(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.folders import EventLog, RunFolder
 from interactem.engine.launchers import Launch, Launcher
+from interactem.engine.permissions import user_name
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.connections import Address
 
@@ -43,6 +44,12 @@ class Surroundings:
         """A folder with each mount under its name."""
         return self.folder.path / "mounts" / operator.key
 
+    def credentials(self, operator: PlannedOperator, replica: int) -> Path | None:
+        """The file with the replica's own user; with a broker of somebody else's the user that was given for all."""
+        if self.broker is None:
+            return self.address.credentials
+        return self.broker.credentials_of(user_name(operator.index, replica))
+
     def lay_down(self, plan: Plan) -> None:
         """Make the places that replicas need."""
         (self.folder.path / "slots").mkdir(exist_ok=True)
@@ -68,8 +75,9 @@ class Surroundings:
             "INTERACTEM_SLOT": str(self.slot(operator, replica)),
             **_one_thread(os.environ),
         }
-        if self.address.credentials is not None:
-            environment["INTERACTEM_CREDENTIALS"] = str(self.address.credentials)
+        credentials = self.credentials(operator, replica)
+        if credentials is not None:
+            environment["INTERACTEM_CREDENTIALS"] = str(credentials)
         python = self.interpreters[operator.operator]
         program = self.programs.get(operator.operator, Path(operator.folder, "run.py"))
         return Launch(

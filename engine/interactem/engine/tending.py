@@ -18,6 +18,7 @@ from interactem.engine.ends import Ends
 from interactem.engine.errors import ReplicaError
 from interactem.engine.launchers import Exit, Handle
 from interactem.engine.logs import ReplicaLog, last_lines
+from interactem.engine.permissions import is_own_delivery
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import Tally
 from interactem.engine.surroundings import Surroundings
@@ -125,7 +126,7 @@ class Tender:
 
     async def clear_up(self, replica: TendedReplica) -> None:
         """Hand back what the replica held that died with an earlier supervisor."""
-        await self._hand_back(slot.read(self._around.slot(replica.operator, replica.index))[1])
+        await self._hand_back(replica, slot.read(self._around.slot(replica.operator, replica.index))[1])
 
     async def _after(self, replica: TendedReplica, exit: Exit, seconds: float) -> float:
         """Clear up after a death. Returns the seconds until its next start; raises `ReplicaError` if there is none."""
@@ -134,7 +135,7 @@ class Tender:
         replica.new_code.clear()
         if renewing and (exit.ok or is_kill(exit)):
             self._record(replica, "replica", state="stopped", reason="there is new code", seconds=seconds)
-            await self._hand_back(held)
+            await self._hand_back(replica, held)
             return 0.0
         death = replica.bury(exit, call)
         message = None if call is None else call.message_id
@@ -142,7 +143,7 @@ class Tender:
         self._record(replica, "replica", state="failed", **told)
         if death.attempt and call is not None:
             await self._blame(replica, call, death.error)
-        await self._hand_back(held)
+        await self._hand_back(replica, held)
         if not death.restart:
             log = last_lines(self._around.folder.log(replica.operator.key, replica.index))
             error = ReplicaError(replica.name, death.reason, log)
@@ -160,10 +161,11 @@ class Tender:
         await self._storer.store(Store(subject, json.dumps(crash).encode()))
         self._record(replica, "failure", message=call.message_id, attempts=call.attempt, error=error)
 
-    async def _hand_back(self, held: list[str]) -> None:
+    async def _hand_back(self, replica: TendedReplica, held: list[str]) -> None:
         """Deliveries that a dead replica held go to others at once, not when their time is up."""
+        own = [reply for reply in held if is_own_delivery(self._plan, replica.operator, replica.index, reply)]
         with suppress(NatsError, OSError):  # between two connections: their time will be up
-            for reply in held:
+            for reply in own:
                 await self._client.publish(reply, b"-NAK")
 
     def _record(self, replica: TendedReplica, kind: str, **details: Any) -> None:

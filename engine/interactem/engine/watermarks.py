@@ -86,6 +86,7 @@ class Watermarks:
 
     async def _settled(self, operator: PlannedOperator, marks: dict[int, int]) -> None:
         names = self._plan.names
+        retries = names.retry_stream(operator.index)
         for entry in operator.assignment.inputs:
             consumers = [names.consumer(entry.edge, part) for part in range(entry.partitions)]
             for consumer in consumers:
@@ -93,9 +94,9 @@ class Watermarks:
             # each failed attempt is stored anew, behind those that wait
             rounds = operator.assignment.max_attempts
             while True:
-                mark = await streams.last_sequence(self._storer, names.retry_stream)
+                mark = await streams.last_sequence(self._storer, retries)
                 rounds -= 1
-                empty = [await self._past(names.retry_stream, consumer, mark) for consumer in consumers]
+                empty = [await self._past(retries, consumer, mark) for consumer in consumers]
                 if all(empty) or rounds == 0:
                     break
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from re import fullmatch
 from typing import Any, Self
 
 from interactem.runtime.errors import WireError
@@ -22,10 +23,11 @@ class Reference:
     chunks: int
 
     def subjects(self, names: Names, edge: int) -> list[str]:
-        return [names.blob(f"{self.blob}-{edge}", number) for number in range(self.chunks)]
+        return [names.blob(edge, self.blob, number) for number in range(self.chunks)]
 
-    def everything(self, names: Names, edge: int) -> str:
-        return names.blob(f"{self.blob}-{edge}", "*")
+    def pieces(self, names: Names, operator: int, replica: int) -> list[str]:
+        """Where a record of a replica is, that is itself stored apart."""
+        return [names.piece(operator, replica, self.blob, number) for number in range(self.chunks)]
 
     def to_value(self) -> dict[str, Any]:
         return {"blob": self.blob, "chunks": self.chunks}
@@ -36,7 +38,9 @@ class Reference:
         if "blob" not in about:
             return None
         blob, chunks = about["blob"], about.get("chunks")
-        if not isinstance(blob, str) or not isinstance(chunks, int) or not 0 <= chunks <= 2**20:
+        # the name becomes part of a subject, and comes from another operator
+        named = isinstance(blob, str) and fullmatch(r"[0-9A-Za-z_-]{1,100}", blob)
+        if not named or not isinstance(chunks, int) or not 0 <= chunks <= 2**20:
             raise WireError("a reference to data stored apart does not say where it is")
         return cls(blob, chunks)
 

@@ -30,6 +30,8 @@ _FULL = frozenset({10077, 10047, 10023, 10028})
 _HOPELESS = frozenset({10054, 10060, 10071})
 _FOUND = frozenset({"204", "404"})
 _TOO_MANY = "413"
+_AT_ONCE = 1000
+_SHORTEST_TTL = "1s"
 _REFUSED_FIRST = 0.005
 _REFUSED_MOST = 0.2
 
@@ -52,11 +54,18 @@ class Address:
 
 
 async def connect(
-    address: Address, name: str, *, reconnected: Callable[[], None] | None = None, patience: float = PATIENCE
+    address: Address,
+    name: str,
+    *,
+    reconnected: Callable[[], None] | None = None,
+    denied: Callable[[TransportError], None] | None = None,
+    patience: float = PATIENCE,
 ) -> Client:
     """A client that comes back by itself whenever the broker does.
 
-    Raises `TransportError` where there is none for `patience` seconds, or it refuses the credentials.
+    `denied` is told when the broker does not let this user publish or subscribe to something: nothing else would say
+    so, and no answer ever comes. Raises `TransportError` where there is no broker for `patience` seconds, or it
+    refuses the credentials.
     """
     loop = asyncio.get_running_loop()
     refused: asyncio.Future[Exception] = loop.create_future()
@@ -70,7 +79,11 @@ async def connect(
         # the client reports each lost connection here; what follows from one is decided where it matters
         nonlocal last
         last = error
-        if "authorization" in str(error).lower() and not refused.done():
+        words = str(error).lower()
+        if "permissions violation" in words:
+            if denied is not None:
+                denied(TransportError(f"the broker at {address.url} does not allow this user that: {error}"))
+        elif "authorization" in words and not refused.done():
             refused.set_result(error)
 
     options: dict[str, Any] = {
@@ -129,10 +142,10 @@ class Storer:
 
     async def store(self, item: Store) -> int:
         """The sequence under which `item` is stored. Raises `TransportError` when it cannot be."""
-        loop = asyncio.get_running_loop()
         headers = {"Nats-Msg-Id": item.id} if item.id else {}
         if item.wire:
             headers[wire.HEADER] = wire.FORMAT
+        loop = asyncio.get_running_loop()
         wait = _REFUSED_FIRST
         until = loop.time() + PATIENCE
         while True:
@@ -148,6 +161,21 @@ class Storer:
             if answer is not None:
                 await asyncio.sleep(wait)
                 wait = min(_REFUSED_MOST, wait * 2)
+
+    async def remove(self, subject: str) -> None:
+        """Remove what is stored under `subject`, in a stream that keeps the last payload of each and allows a time.
+
+        Nothing is stored in its place, for a moment. Unlike a purge, which is told what to remove in its body, this
+        can be allowed for some subjects alone. Raises `TransportError`.
+        """
+        until = asyncio.get_running_loop().time() + PATIENCE
+        while (refusal := _refusal(await self._ask(subject, b"", {"Nats-TTL": _SHORTEST_TTL}))) is not None:
+            code, reason = refusal
+            if code in _FULL:
+                return  # it would have made room, had there been anything
+            if code in _HOPELESS or asyncio.get_running_loop().time() > until:
+                raise TransportError(f"{subject} cannot be removed: {reason}")
+            await asyncio.sleep(_REFUSED_MOST)
 
     async def _ask(self, subject: str, payload: bytes, headers: dict[str, str]) -> Msg | None:
         reply = f"{self._inbox}.{next(self._numbers)}"
@@ -193,49 +221,47 @@ class Storer:
     async def last(self, stream: str, subjects: list[str]) -> dict[str, bytes]:
         """The last payload under each of `subjects`, which may have wildcards."""
         while True:
-            status, found = await self._last_once(stream, subjects)
+            status, messages = await self._several(stream, {"multi_last": subjects, "batch": _AT_ONCE})
             if status in _FOUND:
-                return found
+                return {_header(message, "Nats-Subject"): message.data for message in messages}
             if status == _TOO_MANY:
-                return await self._last_one_by_one(stream, subjects)
+                pages = [await self._page_by_page(stream, pattern) for pattern in subjects]
+                return {subject: payload for found in pages for subject, payload in found.items()}
             await asyncio.sleep(0.05)
 
-    async def _last_one_by_one(self, stream: str, subjects: list[str]) -> dict[str, bytes]:
+    async def _page_by_page(self, stream: str, pattern: str) -> dict[str, bytes]:
         """The same for any number of subjects."""
         found: dict[str, bytes] = {}
-        for pattern in subjects:
-            offset, total = 0, 1
-            while offset < total:
-                question = {"subjects_filter": pattern, "offset": offset}
-                answer = await self.ask(f"$JS.API.STREAM.INFO.{stream}", question)
-                total = int(answer.get("total", 0))
-                names = answer.get("state", {}).get("subjects") or {}
-                for name in names:
-                    with suppress(KeyError):  # removed meanwhile
-                        found[name] = await self.last_one(stream, name)
-                offset += max(1, len(names))
-        return found
+        sequence = 1
+        while True:
+            question = {"seq": sequence, "next_by_subj": pattern, "batch": _AT_ONCE}
+            status, messages = await self._several(stream, question)
+            for message in messages:
+                found[_header(message, "Nats-Subject")] = message.data
+                sequence = int(_header(message, "Nats-Sequence")) + 1
+            if status in _FOUND and not messages:
+                return found
+            if status not in _FOUND:
+                await asyncio.sleep(0.05)
 
-    async def _last_once(self, stream: str, subjects: list[str]) -> tuple[str, dict[str, bytes]]:
-        """The status of the broker's answer (nothing where there was none), and what came before it."""
+    async def _several(self, stream: str, question: dict[str, Any]) -> tuple[str, list[Msg]]:
+        """The status that the broker's answers end with (nothing where they did not end), and those before it."""
         inbox = self._client.new_inbox()
         messages: asyncio.Queue[Msg] = asyncio.Queue()
         subscription = await self._client.subscribe(inbox, cb=messages.put, pending_bytes_limit=-1)
+        found: list[Msg] = []
         try:
-            request = json.dumps({"multi_last": subjects, "batch": 1000}).encode()
-            await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
-            found: dict[str, bytes] = {}
+            await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(question).encode(), reply=inbox)
             while True:
                 async with asyncio.timeout(STORE_TIMEOUT):
                     message = await messages.get()
                 if _is_status(message):
-                    status = message.headers["Status"] if message.headers else ""
-                    return status, found
-                found[(message.headers or {})["Nats-Subject"]] = message.data
+                    return _header(message, "Status"), found
+                found.append(message)
         except (TimeoutError, NatsError, OSError):
             if self._client.is_closed:
                 raise TransportError("the connection to the broker is closed") from None
-            return "", {}
+            return "", found
         finally:
             await _quietly(subscription.unsubscribe())
 
@@ -256,6 +282,10 @@ async def _quietly(task: Awaitable[None]) -> None:
         await task
     except (NatsError, OSError):
         return
+
+
+def _header(message: Msg, name: str) -> str:
+    return str((message.headers or {}).get(name, ""))
 
 
 def _is_status(message: Msg) -> bool:

@@ -232,18 +232,20 @@ class Effects:
         if len(encoded) <= limit - HEADROOM:
             return [Store(self._record, encoded)], old
         # never under the name of an earlier one, which is removed while this one is written
-        name = f"c-{self._assignment.operator}-{self._context.replica}-{time.time_ns():x}"
-        reference = Reference(name, len(blobs.pieces(encoded, limit)))
-        self._chunks = [reference.everything(self._names, 0)]
-        pieces = blobs.stores(reference.subjects(self._names, 0), encoded, limit)
+        reference = Reference(f"c-{time.time_ns():x}", len(blobs.pieces(encoded, limit)))
+        self._chunks = self._pieces(reference)
+        pieces = blobs.stores(self._chunks, encoded, limit)
         return [*pieces, Store(self._record, msgpack.packb(reference.to_value()))], old
+
+    def _pieces(self, reference: Reference) -> list[str]:
+        return reference.pieces(self._names, self._assignment.operator, self._context.replica)
 
     def read(self, payload: bytes) -> None:
         """Take up the checkpoint of an earlier incarnation; what it was about to send is sent."""
         value = msgpack.unpackb(payload, strict_map_key=False)
         if isinstance(value, dict) and (reference := Reference.of(value)) is not None:
-            self._chunks = [reference.everything(self._names, 0)]
-            payload = self._transport.read_blob(reference.subjects(self._names, 0))
+            self._chunks = self._pieces(reference)
+            payload = self._transport.read_blob(self._chunks)
         self.restored = True
         self.checkpoint = checkpoint = checkpoints.decode(payload, self._partitions)
         self._context._state = checkpoint.state

@@ -120,7 +120,7 @@ class Inputs:
         """Nobody needs the delivery any more; what it refers to neither, unless it is `kept`."""
         purge = []
         if batch.reference is not None and not kept:
-            purge = [batch.reference.everything(self._names, batch.delivery.edge)]
+            purge = batch.reference.subjects(self._names, batch.delivery.edge)
         if self._effects.active:
             self._effects.settle(batch.delivery, purge)
         elif purge:

@@ -60,7 +60,8 @@ class Replica:
         self._finished = names.record(assignment.operator, context.replica, "finished")
         self._transport = transport
         self._outbox = outbox = Outbox(assignment)
-        self._reporter = reporter = Reporter(transport, names.report(assignment.operator, context.replica), self.counts)
+        place = assignment.operator, context.replica
+        self._reporter = reporter = Reporter(transport, names.report(*place), names.events(*place), self.counts)
         self._log = log = FailureLog(context.logger)
         self._effects = effects = Effects(assignment, context, outbox, transport)
         self._hearing = hearing = Hearing(assignment, transport, outbox, reporter, parameters, effects.forget)

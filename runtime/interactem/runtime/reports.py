@@ -15,7 +15,7 @@ from interactem.runtime.transports import Transport
 
 REPORT_SECONDS = 0.25
 EVENT_BYTES = 64_000
-"""So much of events goes into one report; of what is beyond, only the number."""
+"""So much of events is told at once; of what is beyond, only the number."""
 LOGGED_AT_ONCE = 3
 LOG_SECONDS = 1.0
 
@@ -47,12 +47,16 @@ class Counts:
 
 
 class Reporter:
-    """Tells the engine and the operators upstream. Under `events` a report lists what happened since the last one."""
+    """Tells the engine and the operators upstream, under `numbers`; and the engine alone, under `events`.
 
-    def __init__(self, transport: Transport, subject: str, counts: Counts) -> None:
+    Each message of the latter lists, as its `events`, what happened since the one before it.
+    """
+
+    def __init__(self, transport: Transport, numbers: str, events: str, counts: Counts) -> None:
         self.counts = counts
         self._transport = transport
-        self._subject = subject
+        self._numbers_subject = numbers
+        self._events_subject = events
         self._reported = 0.0
         self._told_speed = False
         self._events: list[dict[str, Any]] = []
@@ -72,13 +76,13 @@ class Reporter:
     def report(self) -> None:
         self._reported = time.monotonic()
         self._told_speed = self.counts.kernel > 0
-        value = self.counts.to_value()
         if self._omitted:
             self._events.append({"kind": "omitted", "events": self._omitted})
         if self._events:
-            value["events"], self._events = self._events, []
+            self._transport.report(self._events_subject, msgpack.packb({"events": self._events}))
+            self._events = []
             self._event_bytes = self._omitted = 0
-        self._transport.report(self._subject, msgpack.packb(value))
+        self._transport.report(self._numbers_subject, msgpack.packb(self.counts.to_value()))
 
     def event(self, kind: str, value: dict[str, Any]) -> None:
         event = {"kind": kind, **value}

@@ -17,7 +17,7 @@ from interactem.runtime.errors import WireError
 from interactem.runtime.failures import Failure, backoff, is_last
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.reports import FailureLog, Reporter
-from interactem.runtime.subjects import Names
+from interactem.runtime.subjects import Names, short_hash
 from interactem.runtime.transports import Delivery, Store
 
 
@@ -55,7 +55,8 @@ class Retries:
         self._counts.retried += 1
         told["not_before"] = self._clock() + backoff(failure.attempts)
         subject = self._names.retry(edge, self._parts[edge][1])
-        name = f"{edge}:{message.id}#{failure.attempts}:{batch.redriven}"
+        # hashed, as an id is text of another operator's
+        name = f"{edge}:{short_hash(message.id or '')}#{failure.attempts}:{batch.redriven}"
         self._store(Store(subject, _envelope(message, told), name, wire=True))
         self._reporter.event("failure", {"id": message.id, **failure.to_value()})
 

@@ -1,16 +1,22 @@
 """The names of a run's streams, consumers and subjects in the broker.
 
-Everything is named by the run's id and an index in the plan; people's names never appear in them.
+Everything is named by the run's id and an index in the plan; people's names never appear in them. Who may use what is
+told by subject alone (the engine's `permissions`), so whatever belongs to one operator can be told by its subject.
 
 | what | stream | subject |
 |---|---|---|
 | messages of an output port | `i-<run>-s<stream>` | `i.<run>.s.<stream>.<partition>` |
-| messages that failed and are tried again | `i-<run>-t` | `i.<run>.t.<edge>.<partition>` |
+| messages that failed and are tried again | `i-<run>-t<operator>` | `i.<run>.t.<edge>.<partition>` |
 | dead letters | `i-<run>-d` | `i.<run>.d.<edge>.<hash of the message's id>` |
-| control: what the engine tells an operator's replicas | `i-<run>-r` | `i.<run>.c.<operator>.<kind>` |
+| control: what the engine tells an operator's replicas | `i-<run>-c<operator>` | `i.<run>.c.<operator>.<kind>` |
 | records: what a replica stores | `i-<run>-r` | `i.<run>.r.<operator>.<replica>.<kind>` |
-| blobs: what is too large for one NATS message | `i-<run>-b` | `i.<run>.b.<blob>.<chunk>` |
-| reports, not stored | | `i.<run>.m.<operator>.<replica>` |
+| blobs: what is too large for one NATS message | `i-<run>-b` | `i.<run>.b.<edge>.<blob>.<chunk>` |
+| pieces of a record that is too large for one | `i-<run>-b` | `i.<run>.k.<operator>.<replica>.<record>.<chunk>` |
+| reports: a replica's numbers, not stored | | `i.<run>.m.<operator>.<replica>` |
+| events: what went wrong in a replica, not stored | | `i.<run>.e.<operator>.<replica>` |
+
+Streams in which the broker looks for ids that it has already, or which are asked by what stands in a question's body,
+have one operator to write to them: no other one can make an id known there before its time, or ask for more.
 """
 
 from __future__ import annotations
@@ -34,9 +40,8 @@ class Names:
     def consumer(self, edge: int, partition: int) -> str:
         return f"e{edge}p{partition}"
 
-    @property
-    def retry_stream(self) -> str:
-        return f"i-{self.run}-t"
+    def retry_stream(self, operator: int) -> str:
+        return f"i-{self.run}-t{operator}"
 
     def retry(self, edge: int | str, partition: int | str) -> str:
         return f"i.{self.run}.t.{edge}.{partition}"
@@ -48,9 +53,8 @@ class Names:
     def dead(self, edge: int | str, message_id: str) -> str:
         return f"i.{self.run}.d.{edge}.{message_id if message_id == '*' else short_hash(message_id)}"
 
-    @property
-    def record_stream(self) -> str:
-        return f"i-{self.run}-r"
+    def control_stream(self, operator: int) -> str:
+        return f"i-{self.run}-c{operator}"
 
     def control(self, operator: int | str, kind: str) -> str:
         return f"i.{self.run}.c.{operator}.{kind}"
@@ -59,6 +63,10 @@ class Names:
         """Where it stands that a message has ended its kernel's process."""
         return self.control(operator, f"crash.{short_hash(f'{edge}:{message_id}')}")
 
+    @property
+    def record_stream(self) -> str:
+        return f"i-{self.run}-r"
+
     def record(self, operator: int | str, replica: int | str, kind: str) -> str:
         return f"i.{self.run}.r.{operator}.{replica}.{kind}"
 
@@ -66,11 +74,17 @@ class Names:
     def blob_stream(self) -> str:
         return f"i-{self.run}-b"
 
-    def blob(self, name: str, chunk: int | str) -> str:
-        return f"i.{self.run}.b.{name}.{chunk}"
+    def blob(self, edge: int | str, name: str, chunk: int | str) -> str:
+        return f"i.{self.run}.b.{edge}.{name}.{chunk}"
+
+    def piece(self, operator: int | str, replica: int | str, name: str, chunk: int | str) -> str:
+        return f"i.{self.run}.k.{operator}.{replica}.{name}.{chunk}"
 
     def report(self, operator: int | str, replica: int | str) -> str:
         return f"i.{self.run}.m.{operator}.{replica}"
+
+    def events(self, operator: int | str, replica: int | str) -> str:
+        return f"i.{self.run}.e.{operator}.{replica}"
 
 
 def short_hash(text: str) -> str:

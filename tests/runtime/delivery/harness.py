@@ -268,6 +268,7 @@ class NatsBackend:
             self._reports.append(msgpack.unpackb(report.data))
 
         await self._server.client.subscribe(self.plan.names.report("*", "*"), cb=on_report)
+        await self._server.client.subscribe(self.plan.names.events("*", "*"), cb=on_report)
 
     def connect(self, operator: PlannedOperator, replica: int, slot: Slot) -> Any:
         transport = NatsTransport(self._server.address, self.plan.run, operator.index, replica, slot)
@@ -289,13 +290,15 @@ class NatsBackend:
 
     def records(self) -> dict[str, bytes]:
         names = self.plan.names
-        wanted = [names.control("*", ">"), names.record("*", "*", "*")]
-        found: dict[str, bytes] = self._call(self._storer.last(names.record_stream, wanted))
-        return found
+        found: dict[str, bytes] = self._call(streams.controls(self._storer, self.plan))
+        return found | self._call(self._storer.last(names.record_stream, [names.record("*", "*", "*")]))
 
     def forget(self, subjects: list[str]) -> None:
+        names = self.plan.names
         for subject in subjects:
-            self._call(streams.purge(self._storer, self.plan.names.record_stream, subject))
+            _, _, kind, operator, *_ = subject.split(".")
+            stream = names.control_stream(int(operator)) if kind == "c" else names.record_stream
+            self._call(streams.purge(self._storer, stream, subject))
 
     def outstanding(self) -> dict[int, int]:
         found: dict[int, int] = self._call(streams.outstanding(self._storer, consumers(self.plan)))
@@ -307,7 +310,9 @@ class NatsBackend:
 
     def blobs(self) -> int:
         names = self.plan.names
-        return len(self._call(self._storer.last(names.blob_stream, [names.blob("*", "*")])))
+        everything = [names.blob("*", "*", "*"), names.piece("*", "*", "*", "*")]
+        # where one was removed there is an empty payload for a moment
+        return len(list(filter(None, self._call(self._storer.last(names.blob_stream, everything)).values())))
 
     def reports(self) -> list[dict[str, Any]]:
         return list(self._reports)

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.errors import TransportError
@@ -112,7 +111,7 @@ class MemoryBroker:
             self.changed.notify_all()
         elif kind == "d":
             self.dead[item.subject] = item.payload
-        elif kind == "b":
+        elif kind in "bk":
             self.blobs[item.subject] = item.payload
         else:
             self._enqueue(item, transport, retry=kind == "t")
@@ -133,10 +132,9 @@ class MemoryBroker:
         self.changed.notify_all()
 
     def drop(self, subjects: list[str]) -> None:
-        """Remove the blobs under these subjects, which may end with a wildcard."""
+        """Remove the blobs under these subjects."""
         for subject in subjects:
-            for name in [name for name in self.blobs if fnmatchcase(name, subject)]:
-                del self.blobs[name]
+            self.blobs.pop(subject, None)
 
     def next_for(self, transport: MemoryTransport) -> Delivery | None:
         now = time.monotonic()

@@ -147,14 +147,17 @@ class NatsTransport:
         self._free = asyncio.Event()
         self._left = asyncio.Event()
         name = f"{self._names.run} {self._operator}.{self._replica}"
-        self._client: Client = await connect(self._address, name, reconnected=self._reconnected)
+        self._client: Client = await connect(self._address, name, reconnected=self._reconnected, denied=self._fail)
         self._storer = Storer(self._client)
         await self._storer.open()
         control = self._names.control(self._operator, ">")
         await self._client.subscribe(control, cb=self._on_record, pending_bytes_limit=-1)
-        own = self._names.record(self._operator, self._replica, "checkpoint")
         await self._client.flush()
-        self._records.set_result(await self._storer.last(self._names.record_stream, [control, own]))
+        records = await self._storer.last(self._names.control_stream(self._operator), [control])
+        own = self._names.record(self._operator, self._replica, "checkpoint")
+        with suppress(KeyError):
+            records[own] = await self._storer.last_one(self._names.record_stream, own)
+        self._records.set_result(records)
         await self._left.wait()
         await self._client.close()
 
@@ -182,7 +185,7 @@ class NatsTransport:
     async def _pull(self, entry: Input, *, retry: bool) -> None:
         pulling = Pulling(
             entry.edge,
-            self._names.retry_stream if retry else self._names.stream(entry.stream),
+            self._names.retry_stream(self._operator) if retry else self._names.stream(entry.stream),
             self._names.consumer(entry.edge, entry.partition(self._replica)),
             retry=retry,
             inbox=self._client.new_inbox(),
@@ -289,8 +292,7 @@ class NatsTransport:
         await self._drop(subjects)
 
     async def _drop(self, subjects: list[str]) -> None:
-        for subject in subjects:
-            await self._storer.ask(f"$JS.API.STREAM.PURGE.{self._names.blob_stream}", {"filter": subject})
+        await asyncio.gather(*map(self._storer.remove, subjects))
 
     async def _hand_back(self, delivery: Delivery, answer: bytes) -> None:
         self._forget(delivery)
@@ -308,8 +310,12 @@ class NatsTransport:
                 raise TransportError("the connection to the broker is closed") from None
 
     async def _read_blob(self, subjects: list[str]) -> bytes:
-        stream = self._names.blob_stream
-        return b"".join([await self._storer.last_one(stream, subject) for subject in subjects])
+        parts: list[bytes] = []
+        for subject in subjects:
+            parts.append(await self._storer.last_one(self._names.blob_stream, subject))
+            if not parts[-1]:
+                raise KeyError(subject)  # what is stored for a moment where a blob was removed
+        return b"".join(parts)
 
     async def _quiet(self) -> None:
         outbox = self._opened()

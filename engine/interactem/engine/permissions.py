@@ -1,0 +1,113 @@
+"""What each replica may do in the run's broker: pure functions from the plan.
+
+Replicas share the host's network, so that any of them can reach the broker: what one may do there is told by its user.
+A user's permissions alone would not hold it: whatever it may ask the broker, it may have answered to any subject, also
+to one that somebody else's stream stores. So each replica has an account of its own, with nothing in it but what is
+imported from the run's; answers come back into that account, where no stream listens.
+
+In the run's account are all streams, and the supervisor. An import is a subset of something exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from interactem.engine.plan import Plan, PlannedOperator
+from interactem.runtime.assignment import Input, Output
+from interactem.runtime.subjects import Names
+
+INBOXES = "_INBOX.>"
+"""Where a client has its answers sent, in its own account."""
+EXPORTS: tuple[dict[str, Any], ...] = (
+    {"service": "i.>"},
+    {"service": "$JS.ACK.>"},
+    # many answers to one question
+    {"service": "$JS.API.CONSUMER.MSG.NEXT.>", "response": "stream"},
+    {"service": "$JS.API.DIRECT.GET.*", "response": "stream"},
+    {"service": "$JS.API.DIRECT.GET.*.>"},
+    {"stream": "i.>"},
+)
+"""What the run's account offers to the others. Only what they import of it can be used, and nobody can add imports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Subjects, with wildcards, that a replica may publish to, and those that it may subscribe to besides its inboxes.
+
+    Nothing else exists for it.
+    """
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def user_name(operator: int, replica: int) -> str:
+    """The name of a replica's user, of its account, and of the file with its secret."""
+    return f"{operator}.{replica}"
+
+
+def all_permissions(plan: Plan) -> dict[str, Permissions]:
+    """The permissions of every replica of the plan, by the names of their users."""
+    return {
+        user_name(operator.index, replica): permissions(plan, operator, replica)
+        for operator in plan.operators
+        for replica in range(operator.replicas)
+    }
+
+
+def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissions:
+    names, own = plan.names, operator.index
+    publish = [
+        f"$JS.API.DIRECT.GET.{names.control_stream(own)}",
+        f"$JS.API.DIRECT.GET.{names.record_stream}.{names.record(own, replica, '*')}",
+        f"$JS.API.DIRECT.GET.{names.blob_stream}.{names.piece(own, replica, '*', '*')}",
+        names.record(own, replica, "*"),
+        names.piece(own, replica, "*", "*"),
+        names.report(own, replica),
+        names.events(own, replica),
+    ]
+    subscribe = [names.control(own, ">")]
+    for entry in operator.assignment.inputs:
+        publish += _reading(names, operator, entry, entry.partition(replica))
+    for output in operator.assignment.outputs:
+        if output.edges:
+            publish += _writing(names, output)
+        subscribe += [names.report(reader, "*") for reader in output.readers]
+    return Permissions(tuple(publish), tuple(dict.fromkeys(subscribe)))
+
+
+def _reading(names: Names, operator: PlannedOperator, entry: Input, part: int) -> Iterator[str]:
+    for stream, consumer in _consumers(names, operator, entry, part):
+        yield f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        yield f"$JS.ACK.{stream}.{consumer}.>"
+    yield names.retry(entry.edge, part)
+    yield names.dead(entry.edge, "*")
+    # whoever has read a blob removes it, by storing nothing in its place
+    yield names.blob(entry.edge, "*", "*")
+    yield f"$JS.API.DIRECT.GET.{names.blob_stream}.{names.blob(entry.edge, '*', '*')}"
+
+
+def _writing(names: Names, output: Output) -> Iterator[str]:
+    yield names.messages(output.stream, "*")
+    for edge in output.edges:
+        yield names.blob(edge, "*", "*")
+
+
+def _consumers(names: Names, operator: PlannedOperator, entry: Input, part: int) -> tuple[tuple[str, str], ...]:
+    consumer = names.consumer(entry.edge, part)
+    return (names.stream(entry.stream), consumer), (names.retry_stream(operator.index), consumer)
+
+
+def is_own_delivery(plan: Plan, operator: PlannedOperator, replica: int, reply: str) -> bool:
+    """Whether `reply` is the subject that a delivery to this replica is settled by.
+
+    The supervisor hands back what a dead replica held by what the replica itself has noted of it.
+    """
+    own = [
+        f"$JS.ACK.{stream}.{consumer}."
+        for entry in operator.assignment.inputs
+        for stream, consumer in _consumers(plan.names, operator, entry, entry.partition(replica))
+    ]
+    return reply.startswith(tuple(own)) and reply.isascii() and reply.isprintable() and " " not in reply
