@@ -98,7 +98,12 @@ def run(
         list[str] | None,
         typer.Option("--replicas", metavar="OPERATOR=N", help="How many replicas; repeat for more operators."),
     ] = None,
-    launcher: Annotated[Literal["process"], typer.Option(help="What starts the replicas.")] = "process",
+    launcher: Annotated[
+        Literal["process", "podman", "docker"], typer.Option(help="What starts the replicas.")
+    ] = "process",
+    locked: Annotated[
+        Path | None, typer.Option(metavar="PLAN", help="Run exactly the images in the plan.json of an earlier run.")
+    ] = None,
     broker: Broker = None,
     run_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="This run's folder.  [default: runs/<run-id>]")
@@ -122,6 +127,8 @@ def run(
         running.load(file, assignments or (), replicas or ()),
         run_dir=run_dir,
         broker=broker,
+        launcher=launcher,
+        locked=locked,
         detached=detach,
         watch=watch,
         seconds=seconds,

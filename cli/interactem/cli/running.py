@@ -17,6 +17,7 @@ from interactem.cli.output import console, counted, print_json, print_table, say
 from interactem.engine import PreparedRun, RunResult, execute, prepare, reopen
 from interactem.engine.detached import detach
 from interactem.engine.interrupts import interrupts
+from interactem.engine.plan import LauncherName
 from interactem.engine.progress import OperatorProgress
 from interactem.engine.supervisor import GRACE_SECONDS, Supervisor
 from interactem.spec import Graph
@@ -46,13 +47,32 @@ def _replicas(text: str) -> tuple[str, int]:
     return operator, int(count)
 
 
-def run(loaded: LoadedPipeline, *, run_dir: Path | None, broker: str | None, detached: bool, **end: Any) -> int:
+def run(
+    loaded: LoadedPipeline,
+    *,
+    run_dir: Path | None,
+    broker: str | None,
+    launcher: LauncherName,
+    locked: Path | None,
+    detached: bool,
+    **end: Any,
+) -> int:
     """Runs it; returns the exit code. `end`: `seconds`, `allow_dead`, `as_json`, `watch`."""
+    if locked is not None and launcher == "process":
+        raise InvalidError("--locked is about images: give --launcher podman or --launcher docker with it")
     if end.get("watch") and detached:
         raise InvalidError("--watch is for a run in front of you: leave out --detach")
 
     async def ready(tell: Callable[[str, str], None]) -> PreparedRun:
-        return await prepare(loaded.graph, loaded.catalog.folders, run_dir=run_dir, broker=broker, progress=tell)
+        return await prepare(
+            loaded.graph,
+            loaded.catalog.folders,
+            run_dir=run_dir,
+            broker=broker,
+            launcher=launcher,
+            locked=locked,
+            progress=tell,
+        )
 
     return _go(ready, detached=detached, **end)
 

@@ -10,10 +10,26 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from interactem.spec import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or folder of this machine that a replica uses, and where it is inside a container."""
+
+    path: Path
+    inside: str
+    writable: bool = False
+    owned: bool = False
+    """Whether it is the replica's own, whoever that runs as: the launcher sees to that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One start of one replica. `log` takes each line that it prints, as bytes without the line's end."""
+    """One start of one replica. `log` takes each line that it prints, as bytes without the line's end.
+
+    A process needs a `command`. A container needs an `image`, whose own command is run if none is given.
+    """
 
     operator: str
     replica: int
@@ -23,8 +39,18 @@ class Launch:
     environment: Mapping[str, str]
     """What is added to what the launcher itself gives."""
     folder: Path
-    """The working folder."""
+    """The working folder of a process; a container has its image's."""
     log: Callable[[bytes], None]
+    run: str = ""
+    """The run's id."""
+    image: str = ""
+    """The id of the image."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """What the replica finds by environment variables: each is set to the path, or to the path inside."""
+    binds: tuple[Place, ...] = ()
+    """What is put into a container besides."""
+    resources: Resources = field(default_factory=Resources)
+    """The limits of a container."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.subjects import Names
-from interactem.spec import Graph, OperatorSpec
+from interactem.spec import Graph, OperatorSpec, Resources
 
 MEBIBYTE = 2**20
 ACK_WAIT = 5.0
@@ -23,9 +23,25 @@ _MESSAGES_AT_LEAST = 4
 """So many of the largest messages fit into the smallest stream."""
 
 
+LauncherName = Literal["process", "podman", "docker"]
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedImage:
+    """What an operator is run from: the image's name in the spec, and which one that was at the time."""
+
+    name: str
+    id: str
+    digest: str = ""
+    """What its registry knows it by; empty for one that was never in a registry."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedOperator:
-    """An operator's part in the run. `parameters` are the kernel's; `mounts` map names to paths of the host."""
+    """An operator's part in the run. `parameters` are the kernel's; `mounts` map names to paths of the host.
+
+    `writable` are the names of the mounts that may be written to.
+    """
 
     key: str
     operator: str
@@ -33,6 +49,8 @@ class PlannedOperator:
     assignment: Assignment
     parameters: dict[str, Any] = field(default_factory=dict)
     mounts: dict[str, str] = field(default_factory=dict)
+    writable: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
 
     @property
     def index(self) -> int:
@@ -51,6 +69,13 @@ class Plan:
     operators: tuple[PlannedOperator, ...]
     specs: dict[str, dict[str, Any]]
     """The specs of the operators, by their names in the catalog: what live parameters are checked against."""
+    launcher: LauncherName = "process"
+    images: dict[str, PinnedImage] = field(default_factory=dict)
+    """Of the operators that run in containers, by their names in the catalog."""
+
+    @property
+    def in_containers(self) -> bool:
+        return self.launcher != "process"
 
     @property
     def names(self) -> Names:
@@ -80,15 +105,29 @@ class Plan:
         value = asdict(self)
         for operator, planned in zip(value["operators"], self.operators, strict=True):
             operator["assignment"] = planned.assignment.to_value()
+            operator["resources"] = planned.resources.model_dump(exclude_none=True)
         return value
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> Plan:
-        operators = tuple(
-            PlannedOperator(**{**item, "assignment": Assignment.from_value(item["assignment"])})
-            for item in value["operators"]
+        return cls(
+            value["run"],
+            value["name"],
+            value["durability"],
+            tuple(map(_planned_operator, value["operators"])),
+            dict(value["specs"]),
+            value.get("launcher", "process"),
+            {name: PinnedImage(**image) for name, image in value.get("images", {}).items()},
         )
-        return cls(value["run"], value["name"], value["durability"], operators, dict(value["specs"]))
+
+
+def _planned_operator(value: Mapping[str, Any]) -> PlannedOperator:
+    typed = {
+        "assignment": Assignment.from_value(value["assignment"]),
+        "writable": tuple(value.get("writable", ())),
+        "resources": Resources.model_validate(value.get("resources", {})),
+    }
+    return PlannedOperator(**{**value, **typed})
 
 
 def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payload: int, max_message: int) -> Plan:
@@ -134,7 +173,9 @@ def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payloa
         )
         parameters, mounts = split_mounts(spec, graph.parameters(key))
         name = graph.operators[key].operator
-        operators.append(PlannedOperator(key, name, str(folders[name]), assignment, parameters, mounts))
+        writable = tuple(p.name for p in spec.parameters if p.type == "mount" and p.writable and p.name in mounts)
+        folder, resources = str(folders[name]), graph.resources(key)
+        operators.append(PlannedOperator(key, name, folder, assignment, parameters, mounts, writable, resources))
     specs = {op.operator: graph.spec(op.key).model_dump(mode="json", exclude_none=True) for op in operators}
     return Plan(run, graph.pipeline.name, graph.pipeline.durability, tuple(operators), specs)
 

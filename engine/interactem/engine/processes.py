@@ -15,10 +15,9 @@ from threading import Thread
 from interactem.engine.errors import LaunchError
 from interactem.engine.guard import Guard
 from interactem.engine.launchers import Exit, Launch
+from interactem.engine.lines import LINE_BYTES, LineCutter
 from interactem.engine.tether import PARENT
 
-LINE_BYTES = 64 * 1024
-"""The longest line that is logged in one piece."""
 LAST_OUTPUT_SECONDS = 5.0
 
 _OURS = ("INTERACTEM_",)
@@ -41,6 +40,10 @@ def child_environment(environment: Mapping[str, str], given: Mapping[str, str]) 
     return {"PYTHONUNBUFFERED": "1", **kept, **given}
 
 
+def _told(launch: Launch) -> dict[str, str]:
+    return {**launch.environment, **{name: str(place.path) for name, place in launch.places.items()}}
+
+
 class ProcessLauncher:
     """Starts replicas as processes of this machine, which die with us, and all that they started with them.
 
@@ -58,7 +61,7 @@ class ProcessLauncher:
             process = subprocess.Popen(  # noqa: ASYNC220 - asyncio would start it in the same way
                 launch.command,
                 cwd=launch.folder,
-                env=child_environment(os.environ, {**launch.environment, PARENT: str(os.getpid())}),
+                env=child_environment(os.environ, {**_told(launch), PARENT: str(os.getpid())}),
                 stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -206,17 +209,11 @@ async def _log_output(process: subprocess.Popen[bytes], log: Callable[[bytes], N
 
 
 async def _log_lines(output: asyncio.StreamReader, log: Callable[[bytes], None]) -> None:
-    """Give every line to `log`; one that is too long comes in several pieces."""
-    rest = b""
+    lines = LineCutter()
     while chunk := await output.read(LINE_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            for start in range(0, max(len(line), 1), LINE_BYTES):
-                log(line[start : start + LINE_BYTES].removesuffix(b"\r"))
-        while len(rest) >= LINE_BYTES:
-            log(rest[:LINE_BYTES])
-            rest = rest[LINE_BYTES:]
+        for line in lines.feed(chunk):
+            log(line)
         # there may always be more: a replica that prints without end must not keep the others waiting
         await asyncio.sleep(0)
-    if rest:
-        log(rest)
+    for line in lines.end():
+        log(line)

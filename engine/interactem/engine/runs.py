@@ -25,20 +25,20 @@ from urllib.parse import unquote, urlsplit
 from nats.aio.client import Client
 
 from interactem.engine.broker import MEBIBYTE, EmbeddedBroker, store_limit
-from interactem.engine.environments import Environment, Progress, prepare_all
+from interactem.engine.environments import Environment, Progress
 from interactem.engine.errors import BrokerError, RunFolderError
 from interactem.engine.files import write_private
 from interactem.engine.folders import FOLDER_TAKEN, EventLog, RunFolder, new_run_id, utc_now
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder
-from interactem.engine.inspections import inspect_all, inspect_folder
+from interactem.engine.inspections import inspect_folder
 from interactem.engine.launchers import Launcher
+from interactem.engine.launching import make_launcher, make_ready
 from interactem.engine.permissions import all_permissions
-from interactem.engine.plan import Plan, largest_payload, make_plan
-from interactem.engine.processes import ProcessLauncher
+from interactem.engine.plan import LauncherName, Plan, largest_payload, make_plan
 from interactem.engine.progress import OperatorProgress
 from interactem.engine.supervisor import Observer, Supervisor
 from interactem.engine.surroundings import Surroundings
-from interactem.engine.watch import Watch
+from interactem.engine.watch import Watch, check_syntax
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
 from interactem.spec import Graph
@@ -97,25 +97,31 @@ async def prepare(
     *,
     run_dir: Path | None = None,
     broker: str | None = None,
-    progress: Progress | None = None,
+    launcher: LauncherName = "process",
+    locked: Path | None = None,
+    progress: Progress = lambda operator, text: None,
 ) -> PreparedRun:
-    """Check everything, make the environments, and lay down the run's folder, which nothing is left of on an error.
+    """Check everything, make environments or find images, and lay down the run's folder.
 
-    `folders` has the folder of each operator that the graph names. `broker` is the address of an existing NATS
-    server; without it the run starts one of its own. Raises `SpecError` for a graph that does not hold,
-    `DependencyError`, `OperatorError` for a `run.py` that does not load, `RunFolderError`, and `BrokerError` or
-    `TransportError` for a server that cannot be used.
+    Nothing is left of the folder on an error. `folders` has the folder of each operator that the graph names. `broker`
+    is the address of an existing NATS server; without it the run starts one of its own. With `locked`, the plan.json
+    of an earlier run, containers are of exactly its images. Raises `SpecError` for a graph that does not hold,
+    `DependencyError`, `OperatorError` for a `run.py` that does not load, `ContainerError` for engines and images,
+    `RunFolderError`, and `BrokerError` or `TransportError` for a server that cannot be used.
     """
     graph.check()
     used = {operator.operator: folders[operator.operator].resolve() for operator in graph.operators.values()}
     run = new_run_id()
     place = run_dir or Path("runs") / run
     store_bytes = _check_place(place, own_broker=broker is None)
-    environments = await _environments(used, progress)
+    images = {name: graph.catalog[name].image for name in used}
+    pinned = None if locked is None else read_plan(locked).images
+    ready = await make_ready(launcher, used, images, progress, locked=pinned, source=str(locked))
     address, payload = await _reachable(run, broker)
     payload = max(LEAST_PAYLOAD, min(payload, largest_payload(graph, store_bytes)))
     plan = _with_absolute_mounts(make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE))
-    return PreparedRun(plan, _laid_down(place, plan), environments, address)
+    plan = replace(plan, launcher=launcher, images=dict(ready.images))
+    return PreparedRun(plan, _laid_down(place, plan), ready.environments, address)
 
 
 def _check_place(place: Path, *, own_broker: bool) -> int:
@@ -189,7 +195,11 @@ def _with_absolute_mounts(plan: Plan) -> Plan:
 
 
 async def reopen(
-    path: Path, *, broker: str | Address | None = None, again: bool = False, progress: Progress | None = None
+    path: Path,
+    *,
+    broker: str | Address | None = None,
+    again: bool = False,
+    progress: Progress = lambda operator, text: None,
 ) -> PreparedRun:
     """A run that has not come to its end, to be gone on with; with `again` also one that has.
 
@@ -201,24 +211,32 @@ async def reopen(
     if result is not None and result.state == "completed" and not again:
         raise RunFolderError(folder.path, f"the run {plan.run} is complete; start a new one with: pipeline run")
     used = {operator.operator: Path(operator.folder) for operator in plan.operators}
-    environments = await _environments(used, progress)
+    names = {name: image.name for name, image in plan.images.items()}
+    ready = await make_ready(plan.launcher, used, names, progress, locked=plan.images, source=str(folder.plan))
     if isinstance(broker, str):
         broker, _ = await _reachable(plan.run, broker)
     elif broker is None and _was_external(folder):
         raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
-    return PreparedRun(plan, folder, environments, broker)
+    return PreparedRun(plan, folder, ready.environments, broker)
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in a plan.json, wherever it lies. Raises `RunFolderError` where there is none."""
+    folder = RunFolder(path.parent)
+    folder.plan = path
+    if not path.is_file():
+        raise RunFolderError(path, "there is no such file; give the plan.json of an earlier run")
+    try:
+        return Plan.from_value(folder.read_plan())
+    except RunFolderError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(path, f"is no plan of a run ({error})") from None
 
 
 def _was_external(folder: RunFolder) -> bool:
     """Whether the run was started before, and not with a broker of its own."""
     return not (folder.broker / "store").is_dir() and folder.events.stat().st_size > 0
-
-
-async def _environments(folders: Mapping[str, Path], progress: Progress | None) -> dict[str, Environment]:
-    made = await prepare_all(folders.values(), progress=progress)
-    environments = dict(zip(folders, made, strict=True))
-    await inspect_all(folders, environments)
-    return environments
 
 
 async def execute(
@@ -235,12 +253,12 @@ async def execute(
     `run.py` changes, and it is told of each change. Raises `RunFolderError` where somebody else runs it.
     """
     with prepared.folder.held():
-        return await _execute(prepared, launcher or ProcessLauncher(), observe, started, watch)
+        return await _execute(prepared, launcher, observe, started, watch)
 
 
 async def _execute(
     prepared: PreparedRun,
-    launcher: Launcher,
+    launcher: Launcher | None,
     observe: Observer,
     started: Callable[[Supervisor], None],
     watch: Callable[[str], None] | None,
@@ -252,6 +270,7 @@ async def _execute(
     state, reason = "failed", ""
     try:
         with EventLog(folder.events) as events:
+            launcher = launcher or await make_launcher(plan, events.record)
             async with _serving(prepared) as (address, store_bytes, broker):
                 around = Surroundings(
                     folder=folder,
@@ -262,6 +281,7 @@ async def _execute(
                     store_bytes=store_bytes,
                     broker=broker,
                     programs={},
+                    images={name: image.id for name, image in plan.images.items()},
                     tell=watch or (lambda text: None),
                 )
                 supervisor = Supervisor(plan, around, observe)
@@ -290,6 +310,8 @@ def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) 
     """A watch that has taken what there is now."""
 
     async def check(name: str, folder: Path) -> str | None:
+        if prepared.plan.in_containers:
+            return await check_syntax(name, folder)
         return await inspect_folder(folder, prepared.environments[name].python)
 
     def changed(name: str) -> None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from glob import escape
+from pathlib import Path, PurePosixPath
 
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.folders import EventLog, RunFolder
-from interactem.engine.launchers import Launch, Launcher
+from interactem.engine.launchers import Launch, Launcher, Place
 from interactem.engine.permissions import user_name
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.connections import Address
+
+INSIDE = "/interactem"
+"""The folder of a container with what is put into it for us."""
+PROGRAM_INSIDE = "/app/run.py"
+COMPANIONS = 16
+"""So many files come along with a mounted one, at most."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -22,8 +29,9 @@ class Surroundings:
     """What a supervisor acts with. `interpreters` has each operator's Python, by its name in the catalog.
 
     `broker` is the run's own server; None where it uses another one. `programs` has the `run.py` of each operator that
-    is not run from its folder (or from what its image holds), by its name in the catalog. `tell` says something to
-    whoever is in front of the run.
+    is not run from its folder (or from what its image holds), by its name in the catalog. `images` has the
+    ids of the operators' images, by the same names, where they are run in containers. `tell` says something to whoever
+    is in front of the run.
     """
 
     folder: RunFolder
@@ -34,6 +42,7 @@ class Surroundings:
     store_bytes: int
     broker: EmbeddedBroker | None = None
     programs: MutableMapping[str, Path] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda text: None
 
     def slot(self, operator: PlannedOperator, replica: int) -> Path:
@@ -59,7 +68,9 @@ class Surroundings:
             for name, target in operator.mounts.items():
                 link = folder / name
                 if not link.is_symlink():
-                    link.symlink_to(target)
+                    link.symlink_to(mounted_at(name, target) if plan.in_containers else target)
+            for replica in range(operator.replicas):
+                self.slot(operator, replica).touch()  # a container is given the file, and cannot make it
 
     def launch(
         self, run: str, operator: PlannedOperator, replica: int, *, incarnation: int, log: Callable[[bytes], None]
@@ -70,27 +81,61 @@ class Surroundings:
             "INTERACTEM_OPERATOR": str(operator.index),
             "INTERACTEM_REPLICA": str(replica),
             "INTERACTEM_BROKER": self.address.url,
-            "INTERACTEM_OUTPUTS": str(self.folder.outputs),
-            "INTERACTEM_DATA_DIRECTORY": str(self.data_directory(operator)),
-            "INTERACTEM_SLOT": str(self.slot(operator, replica)),
-            **_one_thread(os.environ),
+            **_threads(os.environ),
+        }
+        places = {
+            "INTERACTEM_OUTPUTS": Place(self.folder.outputs, f"{INSIDE}/outputs", writable=True, owned=True),
+            "INTERACTEM_DATA_DIRECTORY": Place(self.data_directory(operator), "/mnt"),
+            "INTERACTEM_SLOT": Place(self.slot(operator, replica), f"{INSIDE}/slot", writable=True, owned=True),
         }
         credentials = self.credentials(operator, replica)
         if credentials is not None:
-            environment["INTERACTEM_CREDENTIALS"] = str(credentials)
-        python = self.interpreters[operator.operator]
-        program = self.programs.get(operator.operator, Path(operator.folder, "run.py"))
+            places["INTERACTEM_CREDENTIALS"] = Place(credentials, f"{INSIDE}/credentials.json", owned=True)
         return Launch(
             operator=operator.key,
             replica=replica,
             incarnation=incarnation,
-            command=(str(python), "-u", "-m", "interactem.runtime", str(program)),
+            command=self._command(operator),
             environment=environment,
             folder=self.folder.path,
             log=log,
+            run=run,
+            image=self.images.get(operator.operator, ""),
+            places=places,
+            binds=tuple(self._binds(operator)),
+            resources=operator.resources,
         )
 
+    def _command(self, operator: PlannedOperator) -> tuple[str, ...]:
+        """Of a process; an image has its own."""
+        if operator.operator in self.images:
+            return ()
+        program = self.programs.get(operator.operator, Path(operator.folder, "run.py"))
+        return (str(self.interpreters[operator.operator]), "-u", "-m", "interactem.runtime", str(program))
 
-def _one_thread(environment: Mapping[str, str]) -> dict[str, str]:
+    def _binds(self, operator: PlannedOperator) -> Iterator[Place]:
+        """What a container is given besides: the mounts, and new code over the image's."""
+        for name, target in operator.mounts.items():
+            inside = PurePosixPath(mounted_at(name, target))
+            for path in with_companions(Path(target)):
+                yield Place(path, str(inside.with_name(path.name)), writable=name in operator.writable)
+        if operator.operator in self.programs:
+            yield Place(self.programs[operator.operator], PROGRAM_INSIDE)
+
+
+def mounted_at(name: str, target: str) -> str:
+    """Where a mount is inside a container, under its own file name; the data directory has a link there."""
+    return f"{INSIDE}/mounts/{name}/{Path(target).name or 'root'}"
+
+
+def with_companions(path: Path) -> list[Path]:
+    """A file and those beside it that differ in the suffix alone, such as the .hdr of a .mib; a folder alone."""
+    if not path.is_file():
+        return [path]
+    beside = [other for other in path.parent.glob(f"{escape(path.stem)}.*") if other.stem == path.stem]
+    return [path, *sorted(other for other in beside if other != path and other.is_file())[:COMPANIONS]]
+
+
+def _threads(environment: Mapping[str, str]) -> dict[str, str]:
     """Replicas are how work is spread over cores: a numerical library that starts a thread a core stands in the way."""
-    return {name: "1" for name in _ONE_THREAD if name not in environment}
+    return {name: environment.get(name, "1") for name in _ONE_THREAD}

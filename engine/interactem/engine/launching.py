@@ -1,0 +1,79 @@
+"""What a run's replicas are started from, made ready before anything starts, and the launcher that starts them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from interactem.engine.catalog import find_root
+from interactem.engine.containers.connecting import connect, with_files
+from interactem.engine.containers.engines import Engine, EngineName
+from interactem.engine.containers.leftovers import remove_of_run
+from interactem.engine.containers.pulling import find_pinned, locked_images, pin_images
+from interactem.engine.environments import Environment, Progress, prepare_all
+from interactem.engine.inspections import inspect_all
+from interactem.engine.launchers import Launcher
+from interactem.engine.plan import LauncherName, PinnedImage, Plan
+from interactem.engine.processes import ProcessLauncher
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What operators are run from, by their names in the catalog: environments, or images."""
+
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    images: Mapping[str, PinnedImage] = field(default_factory=dict)
+
+
+async def make_ready(
+    launcher: LauncherName,
+    folders: Mapping[str, Path],
+    images: Mapping[str, str],
+    progress: Progress,
+    *,
+    locked: Mapping[str, PinnedImage] | None = None,
+    source: str = "",
+) -> Ready:
+    """Make environments for processes, or find and pull images for containers: the locked ones, if there are any.
+
+    Raises `DependencyError`, `OperatorError`, `NoEngineError` and `MissingImageError`.
+    """
+    if launcher == "process":
+        made = dict(zip(folders, await prepare_all(folders.values(), progress=progress), strict=True))
+        await inspect_all(folders, made)
+        return Ready(environments=made)
+    chosen = None if locked is None else locked_images(images, locked, source)
+    engine = await _engine(launcher, folders.values())
+    try:
+        if chosen is None:
+            return Ready(images=await pin_images(engine, images, progress))
+        return Ready(images=await find_pinned(engine, chosen, progress))
+    finally:
+        await asyncio.to_thread(engine.close)
+
+
+async def make_launcher(plan: Plan, record: Callable[..., None]) -> Launcher:
+    """The launcher of a plan; nothing of the run is left in its engine. `record` takes events.
+
+    Raises `NoEngineError`.
+    """
+    if plan.launcher == "process":
+        for operator in plan.operators:
+            if limits := operator.resources.model_dump(exclude_none=True):
+                text = f"its limits ({', '.join(limits)}) are not set: those of processes are the machine's"
+                record("limit", operator=operator.key, reason=text)
+        return ProcessLauncher()
+    from interactem.engine.containers.launcher import ContainerLauncher
+
+    engine = await _engine(plan.launcher, (Path(operator.folder) for operator in plan.operators))
+    for name in await asyncio.to_thread(remove_of_run, engine, plan.run):
+        record("removed", container=name, reason="it was left by a supervisor that was killed")
+    return ContainerLauncher(engine, record=record)
+
+
+async def _engine(name: EngineName, folders: Iterable[Path]) -> Engine:
+    places = [Path.cwd(), *map(find_root, folders)]
+    return await asyncio.to_thread(connect, name, with_files(os.environ, places))
