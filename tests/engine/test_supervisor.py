@@ -141,7 +141,7 @@ async def test_from_the_start_to_the_end(world):
     assert launch.environment["INTERACTEM_REPLICA"] == "1"
     password = json.loads(world.broker.credentials.read_text())["password"]
     assert not any(password in value for value in launch.environment.values())
-    data = Path(handles["source", 0].launch.places["INTERACTEM_DATA_DIRECTORY"].path)
+    data = Path(handles["source", 0].launch.environment["INTERACTEM_DATA_DIRECTORY"])
     assert (data / "file").readlink() == Path("/data/scan")
     assert (await world.record(world.names.control(0, "parameters"))) == {"count": 3}
 
@@ -214,7 +214,7 @@ async def test_what_does_not_load_is_not_started_again(world):
 @scenario
 async def test_a_death_in_a_kernel_is_an_attempt_at_its_message(world):
     handles = await world.started(3)
-    path = Path(handles["sink", 0].launch.places["INTERACTEM_SLOT"].path)
+    path = Path(handles["sink", 0].launch.environment["INTERACTEM_SLOT"])
     inbox = await world.client.subscribe("reply.to.me")
     await world.client.flush()
     with Slot(path) as slot:
@@ -234,7 +234,7 @@ async def test_a_death_in_a_kernel_is_an_attempt_at_its_message(world):
 @scenario
 async def test_a_kill_in_a_kernel_is_nobodys_attempt(world):
     handles = await world.started(3)
-    path = Path(handles["sink", 0].launch.places["INTERACTEM_SLOT"].path)
+    path = Path(handles["sink", 0].launch.environment["INTERACTEM_SLOT"])
     with Slot(path) as slot:
         slot.begin(0, ["source.4"], 1)
         slot.current[0] = 1
