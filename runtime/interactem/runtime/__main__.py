@@ -18,6 +18,7 @@ from pathlib import Path
 
 from interactem.runtime.context import Context
 from interactem.runtime.errors import LoadError, SettingsError, SetUpError, StateError, TransportError
+from interactem.runtime.init import stand_behind_init
 from interactem.runtime.loading import load, user_traceback
 from interactem.runtime.replica import FinishError, Replica, SourceError
 from interactem.runtime.settings import Settings
@@ -103,4 +104,5 @@ def _stop_when_asked(replica: Replica) -> None:
 
 
 if __name__ == "__main__":
+    stand_behind_init()
     sys.exit(main(sys.argv[1:], os.environ))
