@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from contextlib import asynccontextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,10 @@ class World:
                 await asyncio.sleep(0.01)
 
     async def stored(self, *subjects):
-        found = [await self.storer.last(self.stream(subject), [subject]) for subject in subjects]
-        return {subject: payload for part in found for subject, payload in part.items()}
+        everything = await streams.controls(self.storer, self.plan)
+        everything |= await self.storer.last(self.names.record_stream, [self.names.record("*", "*", "*")])
+        patterns = [subject.replace(">", "*") for subject in subjects]
+        return {name: value for name, value in everything.items() if any(fnmatch(name, p) for p in patterns)}
 
     def stream(self, subject):
         _, _, kind, operator, *_ = subject.split(".")
@@ -141,7 +144,7 @@ async def test_from_the_start_to_the_end(world):
     assert launch.environment["INTERACTEM_REPLICA"] == "1"
     password = json.loads(world.broker.credentials.read_text())["password"]
     assert not any(password in value for value in launch.environment.values())
-    data = Path(handles["source", 0].launch.environment["INTERACTEM_DATA_DIRECTORY"])
+    data = Path(handles["source", 0].launch.places["INTERACTEM_DATA_DIRECTORY"].path)
     assert (data / "file").readlink() == Path("/data/scan")
     assert (await world.record(world.names.control(0, "parameters"))) == {"count": 3}
 
@@ -214,7 +217,7 @@ async def test_what_does_not_load_is_not_started_again(world):
 @scenario
 async def test_a_death_in_a_kernel_is_an_attempt_at_its_message(world):
     handles = await world.started(3)
-    path = Path(handles["sink", 0].launch.environment["INTERACTEM_SLOT"])
+    path = Path(handles["sink", 0].launch.places["INTERACTEM_SLOT"].path)
     inbox = await world.client.subscribe("reply.to.me")
     await world.client.flush()
     with Slot(path) as slot:
@@ -234,7 +237,7 @@ async def test_a_death_in_a_kernel_is_an_attempt_at_its_message(world):
 @scenario
 async def test_a_kill_in_a_kernel_is_nobodys_attempt(world):
     handles = await world.started(3)
-    path = Path(handles["sink", 0].launch.environment["INTERACTEM_SLOT"])
+    path = Path(handles["sink", 0].launch.places["INTERACTEM_SLOT"].path)
     with Slot(path) as slot:
         slot.begin(0, ["source.4"], 1)
         slot.current[0] = 1
