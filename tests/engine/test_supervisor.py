@@ -218,18 +218,25 @@ async def test_what_does_not_load_is_not_started_again(world):
 async def test_a_death_in_a_kernel_is_an_attempt_at_its_message(world):
     handles = await world.started(3)
     path = Path(handles["sink", 0].launch.places["INTERACTEM_SLOT"].path)
-    inbox = await world.client.subscribe("reply.to.me")
+    consumer = f"$JS.ACK.{world.names.stream(0)}.{world.names.consumer(0, 0)}"
+    own, other = f"{consumer}.1.2.3.4.0", f"{consumer.replace('p0', 'p1')}.1.2.3.4.0"
+    answers = await world.client.subscribe(">")
     await world.client.flush()
     with Slot(path) as slot:
         slot.begin(0, ["source.4", "source.5"], 2)
         slot.current[0] = 2
-        slot.hold("reply.to.me")
+        for reply in ("reply.to.me", other, world.names.control(0, "drain"), own):
+            slot.hold(reply)
         handles["sink", 0].end(Exit(signal=signal.SIGSEGV))
         await world.launcher.started()
     crash = await world.record(world.names.crash(1, 0, "source.5"))
     assert (crash["id"], crash["attempts"]) == ("source.5", 2)
     assert "SIGSEGV" in crash["error"]
-    assert (await inbox.next_msg(WAIT)).data == b"-NAK"
+    handed_back = []
+    while own not in handed_back:
+        answer = await answers.next_msg(WAIT)
+        handed_back += [answer.subject] if answer.data == b"-NAK" else []
+    assert handed_back == [own], "only what was this replica's to hand back, whatever it has noted"
     (failure,) = world.events("failure")
     assert (failure["operator"], failure["message"], failure["attempts"]) == ("sink", "source.5", 2)
 
