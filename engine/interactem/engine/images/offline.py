@@ -1,60 +1,41 @@
 """A root file system with Python from Debian's packages: what `python` stands on where no image registry is reached.
 
-It is made once with debootstrap and kept in our cache. Packages come from the mirror that this machine's apt uses.
+It is made once, by `debian.py` with debootstrap, and kept in our cache. Packages come from where this machine's apt
+has them.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
-import tarfile
-import tempfile
-import time
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from fnmatch import fnmatch
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from interactem.engine.environments import cache_folder
 from interactem.engine.errors import BaseImageError
+from interactem.engine.images import debian
+from interactem.engine.images.commands import Commands, Finished
 
 SUITE = "bookworm"
 PYTHON = "3.11"
 """The Python that the suite has."""
 PACKAGES = ("ca-certificates", "python3", "python3-pip")
 
-LAYOUT = 1
+LAYOUT = 2
 """Part of the key: root file systems made in another way than now are not used."""
 
 MIRROR = "http://mirror.invalid/debian"
-PROGRAM = "debootstrap"
+SECURITY = "http://mirror.invalid/debian-security"
+RELEASES = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
 
-_LEFT_OUT = (
-    "boot/*",
-    "debootstrap*",
-    "dev/*",
-    "etc/*-",
-    "etc/hostname",
-    "etc/resolv.conf",
-    "proc/*",
-    "run/*",
-    "sys/*",
-    "tmp/*",
-    "usr/lib/python3*/EXTERNALLY-MANAGED",
-    "usr/share/info/*",
-    "usr/share/locale/*",
-    "usr/share/man/*",
-    "var/cache/*/*",
-    "var/lib/apt/lists/*",
-    "var/lib/dpkg/*-old",
-    "var/log/*",
-)
-_KEPT = ("var/cache/apt/archives", "var/cache/apt/archives/partial", "var/lib/apt/lists/partial")
-FILES_TIME = 1_577_836_800
-"""2020: the time of files that we make, so that the same contents give the same bytes."""
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SHARED_MEMORY = Path("/dev/shm")
 _BYTES_NEEDED = 1 << 30
 
 Progress = Callable[[str], None]
@@ -62,158 +43,169 @@ Progress = Callable[[str], None]
 
 def root_key() -> str:
     """A name for what goes into the root file system. All mirrors have the same packages."""
-    parts = json.dumps([LAYOUT, SUITE, PACKAGES, os.uname().machine, _LEFT_OUT])
+    parts = json.dumps([LAYOUT, SUITE, PACKAGES, os.uname().machine, debian.LEFT_OUT])
     return hashlib.blake2b(parts.encode(), digest_size=10).hexdigest()
 
 
-def root_archive(progress: Progress, *, cache: Path | None = None) -> Path:
+def root_archive(progress: Progress, commands: Commands, *, cache: Path | None = None) -> Path:
     """The root file system as a tar file, made if it is not there. Takes about a minute the first time.
 
     Raises `BaseImageError` where debootstrap is missing or fails, or may not be used.
     """
     folder = (cache or cache_folder()) / "roots"
     archive = folder / f"{SUITE}-{root_key()}.tar"
-    if not archive.is_file():
-        _make(archive, debian_mirror(), progress)
+    if archive.is_file():
+        return archive
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "lock", progress):
+        if not archive.is_file():
+            _make(archive, progress, commands)
     return archive
 
 
-def debian_mirror() -> str:
-    """The mirror that this machine's apt has the suite from; Debian's own where it has it from none."""
-    command = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT) $(CREATED_BY)"]
+def _make(archive: Path, progress: Progress, commands: Commands) -> None:
+    prefix = namespaces(os.geteuid(), search_path=_search_path(os.environ))
+    sources = apt_sources(_apt_targets())
+    partial = archive.with_suffix(".partial")
+    packages = archive.parent / "packages"
+    packages.mkdir(exist_ok=True)
+    order = debian.Order(
+        archive=str(partial),
+        place=str(_working_place(archive.parent)),
+        packages=str(packages),
+        suite=SUITE,
+        mirror=sources[0].split()[1],
+        include=PACKAGES,
+        sources=sources,
+    )
+    progress(f"making a root file system from the packages of {order.mirror}")
+    command = [*prefix, sys.executable, "-I", "-S", debian.__file__, order.to_json()]
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-    except FileNotFoundError:
-        return MIRROR
-    return mirror_among(done.stdout.splitlines())
+        done = commands.run(command, _surroundings(os.environ), lambda line: _tell(line, progress))
+        if not done.ok:
+            raise _failure(done)
+        os.replace(partial, archive)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def mirror_among(targets: Iterable[str]) -> str:
-    for target in targets:
-        site, _, rest = target.partition(" ")
-        if rest == f"{SUITE} main Packages" and site.startswith(("http://", "https://", "file:")):
-            return site.rstrip("/")
-    return MIRROR
+def namespaces(user: int, *, search_path: str) -> list[str]:
+    """What debootstrap is started with: mounts of its own, and for people without rights, users of their own.
 
-
-def _make(archive: Path, mirror: str, progress: Progress) -> None:
-    program = shutil.which(PROGRAM, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
-    if program is None:
+    Raises `BaseImageError` where debootstrap is missing, or could not do its work.
+    """
+    if shutil.which("debootstrap", path=search_path) is None:
         raise BaseImageError(
             "--offline makes the base images from Debian's packages, and debootstrap, which does that, is missing",
             "install it: sudo apt-get install debootstrap (on Fedora: sudo dnf install debootstrap debian-keyring)",
         )
-    if os.geteuid() != 0:
-        raise BaseImageError("debootstrap needs the rights of root", "run this once with sudo -E")
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    packages = archive.parent / "packages"
-    packages.mkdir(exist_ok=True)
-    with ExitStack() as stack:
-        started = time.time()
-        place = stack.enter_context(tempfile.TemporaryDirectory(dir=_working_place(archive.parent), prefix="root-"))
-        root = Path(place) / "root"
-        progress(f"making a root file system from Debian's packages of {mirror}")
-        _run(
-            [
-                program,
-                "--variant=minbase",
-                f"--cache-dir={packages}",
-                f"--include={','.join(PACKAGES)}",
-                SUITE,
-                str(root),
-                mirror,
-            ],
-            progress,
-        )
-        _finish(root)
-        partial = archive.with_suffix(f".{os.getpid()}")
-        stack.callback(partial.unlink, missing_ok=True)
-        _pack(root, partial, newest=started)
-        os.replace(partial, archive)
+    prefix = ["unshare", "--mount", "--fork", "--kill-child"]
+    if user != 0:
+        prefix += ["--user", "--map-auto", "--map-root-user"]
+    if _works([*prefix, "true"]):
+        return prefix
+    if user != 0:
+        reason = "debootstrap has to change the owners of files, which you may not do, nor in a user namespace of yours"
+        advice = "run this once as root, with sudo -E; or get subordinate ids: sudo usermod --add-subuids 100000-165535"
+        raise BaseImageError(reason, f"{advice} --add-subgids 100000-165535 $USER")
+    return []
 
 
-def _working_place(otherwise: Path) -> Path:
-    """Memory where there is enough of it: dpkg waits for the disk at each file."""
-    shared = Path("/dev/shm")
-    if shared.is_dir():
-        place = os.statvfs(shared)
-        unfit = place.f_flag & (os.ST_NOEXEC | os.ST_NODEV)
-        if not unfit and place.f_bavail * place.f_frsize > _BYTES_NEEDED:
-            return shared
-    return otherwise
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
-def _run(command: list[str], progress: Progress) -> None:
-    lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=_surroundings(os.environ),
-    ) as process:
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            if line.startswith("I: Installing core") or line.startswith("I: Unpacking the base"):
-                progress(line.removeprefix("I: ").rstrip().rstrip("."))
-    if process.returncode:
-        said = [line for line in lines if not line.startswith("I: ")][-10:] or lines[-10:]
-        raise BaseImageError(
-            "debootstrap failed\n" + "\n".join(f"    {line}" for line in said),
-            "check that the mirror can be reached: it is the one of this machine's apt",
-        )
+def _working_place(cache: Path) -> Path:
+    """A folder in memory, where there is enough of it: dpkg waits for the disk at each file."""
+    name = f"interactem-root-{os.getuid()}-{hashlib.blake2b(str(cache).encode(), digest_size=4).hexdigest()}"
+    if _SHARED_MEMORY.is_dir():
+        place = os.statvfs(_SHARED_MEMORY)
+        if not place.f_flag & os.ST_NOEXEC and place.f_bavail * place.f_frsize > _BYTES_NEEDED:
+            return _SHARED_MEMORY / name
+    return cache / name
+
+
+def apt_sources(targets: Iterable[str]) -> tuple[str, ...]:
+    """Lines for apt's list of sources, that of the suite first, in the words of this machine's own where it has them.
+
+    `targets` are lines of site, release, component and kind.
+    """
+    sites: dict[str, str] = {}
+    for target in targets:
+        site, _, rest = target.partition(" ")
+        release = rest.partition(" ")[0]
+        if rest == f"{release} main Packages" and release in RELEASES and site.startswith(("http://", "https://")):
+            sites.setdefault(release, site.rstrip("/"))
+    if SUITE not in sites:
+        sites = {release: SECURITY if release.endswith("-security") else MIRROR for release in RELEASES}
+    return tuple(f"deb {sites[release]} {release} main" for release in RELEASES if release in sites)
+
+
+def _apt_targets() -> list[str]:
+    command = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT) $(CREATED_BY)"]
+    with suppress(FileNotFoundError):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        return done.stdout.splitlines()
+    return []
 
 
 def _surroundings(environment: Mapping[str, str]) -> dict[str, str]:
-    """debootstrap downloads with wget, which does not read apt's configuration."""
-    result = dict(environment) | {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    """What debootstrap needs of the environment: it downloads with wget, which does not read apt's configuration."""
+    # told that it runs in a container, it makes devices where it may, and else takes those that are there
+    added = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "container": "lxc"}
     for scheme in ("http", "https"):
         proxy = _apt_setting(f"Acquire::{scheme}::Proxy")
-        if proxy and proxy != "DIRECT":
-            result.setdefault(f"{scheme}_proxy", proxy)
-    return result
+        if proxy and proxy != "DIRECT" and f"{scheme}_proxy" not in environment:
+            added[f"{scheme}_proxy"] = proxy
+    return added | {"PATH": _search_path(environment)}
+
+
+def _search_path(environment: Mapping[str, str]) -> str:
+    return f"{environment.get('PATH', '')}:{_SYSTEM_PATH}"
 
 
 def _apt_setting(name: str) -> str:
-    try:
+    with suppress(FileNotFoundError):
         command = ["apt-config", "shell", "value", name]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
-        return ""
-    return said.partition("'")[2].rpartition("'")[0]
+        said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
+        return said.partition("'")[2].rpartition("'")[0]
+    return ""
 
 
-def _finish(root: Path) -> None:
-    """What Debian's Python lacks to serve as the official image's does."""
-    for name in ("python", "python3"):
-        (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
+_TOLD = (
+    "Retrieving InRelease",
+    "Unpacking the base",
+    "Unpacking required",
+    "Configuring required",
+    "taking",
+    "the mirror",
+)
 
 
-def _pack(root: Path, archive: Path, *, newest: float) -> None:
-    """Files of packages keep their time, which the bytecode beside Python's modules goes by."""
-    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(_contents(root)):
-            name = str(path.relative_to(root))
-            if name not in _KEPT and _left_out(name):
-                continue
-            entry = tar.gettarinfo(str(path), name)
-            entry.mtime = FILES_TIME if entry.mtime >= newest else int(entry.mtime)
-            entry.uname = entry.gname = ""
-            if entry.isreg():
-                with path.open("rb") as file:
-                    tar.addfile(entry, file)
-            else:
-                tar.addfile(entry)
+def _tell(line: str, progress: Progress) -> None:
+    text = line.removeprefix("I: ").rstrip(". ")
+    if line.startswith("I: ") and text.startswith(_TOLD):
+        progress(text)
 
 
-def _contents(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            yield Path(folder, name)
+def _failure(done: Finished) -> BaseImageError:
+    said = [line for line in done.lines if line.strip() and not line.startswith("I: ")][-10:] or done.lines[-10:]
+    return BaseImageError(
+        "the root file system cannot be made\n" + "\n".join(f"    {line}" for line in said),
+        "check that the mirror can be reached: it is the one of this machine's apt",
+    )
 
 
-def _left_out(name: str) -> bool:
-    if name.startswith("usr/share/doc/"):
-        return name.count("/") > 3 and not name.endswith("/copyright")
-    return any(fnmatch(name, pattern) for pattern in _LEFT_OUT)
+@contextmanager
+def _locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold the lock while the root file system is made. It goes with its process."""
+    with path.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another process that makes the root file system")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

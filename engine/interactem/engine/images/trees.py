@@ -16,7 +16,7 @@ from zipfile import ZipFile
 
 from interactem.engine.environments import uv_program
 from interactem.engine.errors import BaseImageError
-from interactem.engine.images.offline import FILES_TIME
+from interactem.engine.images.debian import FILES_TIME
 from interactem.engine.indexes import current_uv_environment
 from interactem.engine.wheels import OwnPackage
 

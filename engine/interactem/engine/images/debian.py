@@ -1,0 +1,141 @@
+"""Makes a root file system with Python from Debian's packages, as a tar file.
+
+A program of its own, `python debian.py ORDER`, because it may have to run in namespaces of its own. ORDER is JSON, see
+`Order`. It says on its output what it does. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+FILES_TIME = 1_577_836_800
+"""2020: the time of files that are made here, so that the same contents give the same bytes."""
+
+LEFT_OUT = (
+    "boot/*",
+    "debootstrap*",
+    "dev/*",
+    "etc/*-",
+    "etc/hostname",
+    "etc/resolv.conf",
+    "proc/*",
+    "run/*",
+    "sys/*",
+    "tmp/*",
+    "usr/lib/python3*/EXTERNALLY-MANAGED",  # pip would refuse to install anything
+    "usr/share/info/*",
+    "usr/share/locale/*",
+    "usr/share/man/*",
+    "var/cache/*/*",
+    "var/lib/apt/lists/*",
+    "var/lib/dpkg/*-old",
+    "var/log/*",
+)
+_KEPT = ("var/cache/apt/archives", "var/cache/apt/archives/partial", "var/lib/apt/lists/partial")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to make. `place` is a folder that is made, used and removed; `packages` keeps what was downloaded.
+
+    `sources` are the lines of apt's list, from which what came later than the release is taken.
+    """
+
+    archive: str
+    place: str
+    packages: str
+    suite: str
+    mirror: str
+    include: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def main(order: Order) -> int:
+    started = time.time()
+    place = Path(order.place)
+    shutil.rmtree(place, ignore_errors=True)  # of one that was killed
+    place.mkdir(parents=True, mode=0o700)
+    place.chmod(0o755)
+    root = place / "root"
+    try:
+        include = f"--include={','.join(order.include)}"
+        cache = f"--cache-dir={order.packages}"
+        if code := _run("debootstrap", "--variant=minbase", cache, include, order.suite, str(root), order.mirror):
+            return code
+        if code := _update(root, order.sources):
+            return code
+        for name in ("python", "python3"):
+            (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
+        _pack(root, Path(order.archive), started)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return 0
+
+
+def _update(root: Path, sources: tuple[str, ...]) -> int:
+    """Take what came after the release, such as corrections of security, as far as the mirror has it."""
+    (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in sources))
+    _say("taking what came after the release")
+    if _run("chroot", str(root), "apt-get", "update", "--quiet", "--error-on=any"):
+        _say("the mirror has nothing that came after the release; security updates are missing")
+        return 0
+    options = ("--quiet", "--assume-yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io")
+    return _run("chroot", str(root), "apt-get", "upgrade", *options)
+
+
+def _run(*command: str) -> int:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False).returncode
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"I: {text}\n")
+    sys.stdout.flush()
+
+
+def _pack(root: Path, archive: Path, started: float) -> None:
+    """Files of packages keep their time, which the bytecode beside Python's modules goes by."""
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(_contents(root)):
+            name = str(path.relative_to(root))
+            if name not in _KEPT and left_out(name):
+                continue
+            entry = tar.gettarinfo(str(path), name)
+            entry.mtime = FILES_TIME if entry.mtime >= started else int(entry.mtime)
+            entry.uname = entry.gname = ""
+            if entry.isreg():
+                with path.open("rb") as file:
+                    tar.addfile(entry, file)
+            else:
+                tar.addfile(entry)
+
+
+def _contents(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            yield Path(folder, name)
+
+
+def left_out(name: str) -> bool:
+    """Whether a file of the root file system stays out of the archive: what only people would read, and leftovers."""
+    if name.startswith("usr/share/doc/"):
+        return name.count("/") > 3 and not name.endswith("/copyright")
+    return any(fnmatch(name, pattern) for pattern in LEFT_OUT)
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    lists = {"include": tuple(given["include"]), "sources": tuple(given["sources"])}
+    sys.exit(main(Order(**{**given, **lists})))

@@ -1,0 +1,68 @@
+"""What a build gets of the place where it runs, and leaves no trace of: the network, and where pip finds packages.
+
+pip's configuration of this machine is mounted into each `RUN` as a secret, so that neither a layer nor the history of
+an image holds it. The engines pass proxies on by themselves, and keep them out of both, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from configparser import ConfigParser
+from io import StringIO
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from interactem.engine.images.containerfiles import instructions
+
+NETWORK = "host"
+"""Builds use this machine's network, so that its proxies and package indexes answer at the addresses they have here."""
+
+SECRET = "interactem-pip"
+MOUNT = f"--mount=type=secret,id={SECRET},target=/etc/pip.conf,mode=0444"
+
+_ADDRESSES = ("index-url", "extra-index-url", "find-links")
+_OTHERS = ("proxy", "trusted-host", "timeout", "retries", "no-index")
+_RUN = re.compile(r"\s*RUN\b", re.I)
+
+
+def pip_configuration(environment: Mapping[str, str], pip: Mapping[str, str]) -> str:
+    """What pip is told in a build, as the text of its configuration file: empty where it is told nothing.
+
+    `pip` is pip's configuration here. Packages in folders of this machine cannot be reached from a build.
+    """
+    values: dict[str, str] = {}
+    for name in (*_ADDRESSES, *_OTHERS):
+        value = environment.get("PIP_" + name.upper().replace("-", "_")) or pip.get(name, "")
+        words = value.split()
+        if name in _ADDRESSES:
+            words = [word for word in words if urlsplit(word).scheme in ("http", "https")]
+        if words:
+            values[name] = "\n".join(words)
+    if not values.keys() & {*_ADDRESSES, "proxy"}:
+        return ""
+    parser = ConfigParser(interpolation=None)
+    parser["global"] = values
+    text = StringIO()
+    parser.write(text)
+    return text.getvalue()
+
+
+def network_flags() -> list[str]:
+    """What a build's command line says about the network; docker's and podman's are the same."""
+    return ["--network", NETWORK]
+
+
+def secret_flags(configuration: Path) -> list[str]:
+    """What a build's command line says about the file that `mount_configuration` has mounted."""
+    return ["--secret", f"id={SECRET},src={configuration}"]
+
+
+def mount_configuration(containerfile: str) -> str:
+    """The Containerfile with pip's configuration mounted into each `RUN`."""
+    lines = containerfile.splitlines(keepends=True)
+    for instruction in instructions(containerfile):
+        if instruction.word == "RUN":
+            place = instruction.line - 1
+            lines[place] = _RUN.sub(lambda found: f"{found[0]} {MOUNT}", lines[place], count=1)
+    return "".join(lines)
