@@ -174,6 +174,9 @@ def test_the_supervisor_is_killed_and_the_run_resumed(project, root, undisturbed
     for share in (3, 2):
         # some way into the run, as the maps fill
         run.wait_for(lambda run, share=share: broker_bytes(run) > 2_000_000 // share, "frames on their way")
+        # replicas that were started again, as children of others, must go as well
+        killed = [(name, pid) for name, pid in run.replicas().items() if run.kill(pid)]
+        run.wait_for(lambda run, killed=killed: started_again(run, killed), "them to be started again")
         run.signal(signal.SIGKILL)
         run.end()
         assert project.nothing_is_left()
@@ -181,6 +184,12 @@ def test_the_supervisor_is_killed_and_the_run_resumed(project, root, undisturbed
     done = run.end(300)
     assert done.code == 0, done
     assert same(undisturbed, project)
+
+
+def started_again(run, killed):
+    """Whether all of these, as (operator, replica) with the process id, were started again, or were done."""
+    last = {(event["operator"], event["replica"]): event for event in run.events("replica")}
+    return all(last[name]["state"] == "stopped" or last[name].get("id", str(pid)) != str(pid) for name, pid in killed)
 
 
 def broker_bytes(run):

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from typing import IO, cast
 
 from interactem.engine.errors import LaunchError
 from interactem.engine.guard import Guard
 from interactem.engine.launchers import Exit, Launch
 from interactem.engine.lines import LINE_BYTES, LineCutter
+from interactem.engine.standbys import Standbys, Started
 from interactem.engine.tether import PARENT
 
 LAST_OUTPUT_SECONDS = 5.0
@@ -54,11 +56,27 @@ class ProcessLauncher:
         self._handles: set[ProcessHandle] = set()
         self._memory = OutOfMemoryKills.of_this_machine()
         self._guard = Guard()
+        self._standbys = Standbys()
 
     async def start(self, launch: Launch) -> ProcessHandle:
+        started = await self._forked(launch) or self._spawned(launch)
+        self._guard.add(started.pid)
+        handle = ProcessHandle(started, launch.log, self._memory)
+        self._handles.add(handle)
+        handle.ended.add_done_callback(lambda _: self._forget(handle))
+        return handle
+
+    async def _forked(self, launch: Launch) -> Started | None:
+        """One that has died before, from a process that has done its imports; None where there can be none."""
+        given = _told(launch)
+        environment = child_environment(os.environ, {**given, PARENT: str(os.getpid())})
+        standby = await self._standbys.find(launch, environment)
+        return None if standby is None else await standby.become(given)
+
+    def _spawned(self, launch: Launch) -> Started:
         try:
             # not asyncio's subprocess: its wait() may also wait for whoever else holds the output open
-            process = subprocess.Popen(  # noqa: ASYNC220 - asyncio would start it in the same way
+            process = subprocess.Popen(
                 launch.command,
                 cwd=launch.folder,
                 env=child_environment(os.environ, {**_told(launch), PARENT: str(os.getpid())}),
@@ -70,11 +88,7 @@ class ProcessLauncher:
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise LaunchError(launch.operator, launch.replica, reason) from None
-        self._guard.add(process.pid)
-        handle = ProcessHandle(process, launch.log, self._memory)
-        self._handles.add(handle)
-        handle.ended.add_done_callback(lambda _: self._forget(handle))
-        return handle
+        return Started(process.pid, cast("IO[bytes]", process.stdout), _exit_code(process), process.stdin)
 
     def _forget(self, handle: ProcessHandle) -> None:
         self._handles.discard(handle)
@@ -86,56 +100,52 @@ class ProcessLauncher:
         for handle in handles:
             handle.kill()
         await asyncio.gather(*(handle.wait() for handle in handles))
+        self._standbys.close()
         self._guard.close()
 
 
 class ProcessHandle:
     """A replica's process."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], log: Callable[[bytes], None], memory: OutOfMemoryKills
-    ) -> None:
-        self._process = process
+    def __init__(self, started: Started, log: Callable[[bytes], None], memory: OutOfMemoryKills) -> None:
+        self.pid = started.pid
+        self._started = started
         self._memory = memory
         self._killed = False
-        self._code = _exit_code(process)
-        self.ended = asyncio.create_task(self._run(log), name=f"replica process {process.pid}")
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        self.ended = asyncio.create_task(self._run(log), name=f"replica process {started.pid}")
 
     @property
     def id(self) -> str:
-        return str(self._process.pid)
+        return str(self.pid)
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self.ended)
 
     def terminate(self) -> None:
         # only to the replica: what it started itself is its own to end
-        if not self._code.done():
-            self._process.terminate()
+        if not self._started.code.done():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        if not self._code.done():
+        if not self._started.code.done():
             self._killed = True
             self._kill_group()
 
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):  # macOS: no permission where all are dead, not yet reaped
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
 
     async def _run(self, log: Callable[[bytes], None]) -> Exit:
-        output = asyncio.create_task(_log_output(self._process, log))
-        code = await self._code
+        output = asyncio.create_task(_log_output(self._started.output, log))
+        code = await self._started.code
         self._kill_group()  # what it started and left behind, which may hold its output open too
         await asyncio.wait([output], timeout=LAST_OUTPUT_SECONDS)
         output.cancel()
         with suppress(asyncio.CancelledError):
             await output
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        if self._started.input is not None:
+            self._started.input.close()
         return self._exit(code)
 
     def _exit(self, code: int) -> Exit:
@@ -198,10 +208,10 @@ def _exit_code(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
     return code
 
 
-async def _log_output(process: subprocess.Popen[bytes], log: Callable[[bytes], None]) -> None:
+async def _log_output(output: IO[bytes], log: Callable[[bytes], None]) -> None:
     reader = asyncio.StreamReader(limit=LINE_BYTES)
     protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, process.stdout)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, output)
     try:
         await _log_lines(reader, log)
     finally:

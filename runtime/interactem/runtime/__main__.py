@@ -105,4 +105,8 @@ def _stop_when_asked(replica: Replica) -> None:
 
 if __name__ == "__main__":
     stand_behind_init()
+    if "INTERACTEM_STANDBY" in os.environ:
+        from interactem.runtime.standby import become_replicas
+
+        become_replicas(Path(sys.argv[1]), int(os.environ["INTERACTEM_STANDBY"]))
     sys.exit(main(sys.argv[1:], os.environ))
