@@ -13,7 +13,7 @@ import pytest
 from interactem.engine.errors import LaunchError
 from interactem.engine.guard import Guard
 from interactem.engine.launchers import Exit, Launch, RecordingLauncher
-from interactem.engine.processes import LINE_BYTES, OutOfMemoryKills, ProcessLauncher, child_environment
+from interactem.engine.processes import OutOfMemoryKills, ProcessLauncher, child_environment
 
 WAIT = 60
 
@@ -66,120 +66,6 @@ async def gone(pid: int) -> None:
     finally:
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
-
-
-def test_output_and_exit_code(tmp_path):
-    async def test(replicas):
-        handle = await replicas.start("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)")
-        assert await handle.wait() == Exit(code=3)
-        assert await handle.wait() == Exit(code=3), "any number of times"
-        assert sorted(replicas.lines) == [b"one", b"two"]
-
-    run(tmp_path, test)
-
-
-def test_any_bytes_and_a_last_line_without_an_end(tmp_path):
-    async def test(replicas):
-        handle = await replicas.start(r"import os; os.write(1, b'\xff\x00\r\n\n\x1b[0m end')")
-        await handle.wait()
-        assert replicas.lines == [b"\xff\x00", b"", b"\x1b[0m end"]
-
-    run(tmp_path, test)
-
-
-def test_very_long_lines_come_in_pieces(tmp_path):
-    async def test(replicas):
-        handle = await replicas.start("print('x' * 1_000_000); print('short')")
-        await handle.wait()
-        assert max(map(len, replicas.lines)) <= LINE_BYTES
-        assert b"".join(replicas.lines) == b"x" * 1_000_000 + b"short"
-        assert replicas.lines[-1] == b"short"
-
-    run(tmp_path, test)
-
-
-def test_heavy_output_of_one_does_not_keep_another_waiting(tmp_path):
-    async def test(replicas):
-        endless = await replicas.start("while True: print('y' * 70)")
-        await replicas.line(1000)
-        other = await replicas.start("print('other')")
-        assert await other.wait() == Exit(code=0)
-        endless.kill()
-        assert await endless.wait() == Exit(signal=signal.SIGKILL)
-        assert b"other" in replicas.lines
-
-    run(tmp_path, test)
-
-
-def test_terminate_is_a_request(tmp_path):
-    async def test(replicas):
-        handle = await replicas.start(
-            """
-            import signal, sys
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
-            print("ready")
-            signal.pause()
-            """
-        )
-        await replicas.line()
-        handle.terminate()
-        assert await handle.wait() == Exit(code=5)
-        handle.terminate()
-        handle.kill()
-
-    run(tmp_path, test)
-
-
-GRANDCHILD = """
-    import os, signal
-    if os.fork() == 0:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(os.getpid())
-        signal.pause()
-    {then}
-"""
-
-
-@pytest.mark.parametrize("then", ["signal.pause()", "os.read(os.pipe()[0], 1)"])
-def test_kill_takes_what_the_replica_started(tmp_path, then):
-    async def test(replicas):
-        handle = await replicas.start(GRANDCHILD.format(then=then))
-        grandchild = int(await replicas.line())
-        handle.kill()
-        assert await handle.wait() == Exit(signal=signal.SIGKILL)
-        await gone(grandchild)
-
-    run(tmp_path, test)
-
-
-def test_what_a_replica_left_behind_goes_with_it(tmp_path):
-    async def test(replicas):
-        handle = await replicas.start(GRANDCHILD.format(then="os.read(0, 1)"))
-        assert await handle.wait() == Exit(code=0), "although somebody else holds its output open"
-        await gone(int(await replicas.line()))
-
-    run(tmp_path, test)
-
-
-def test_close_kills_what_runs(tmp_path):
-    async def test(replicas):
-        handles = [await replicas.start("import signal; signal.pause()") for _ in range(3)]
-        await replicas.launcher.close()
-        for handle in handles:
-            assert await handle.wait() == Exit(signal=signal.SIGKILL)
-
-    run(tmp_path, test)
-
-
-def test_a_crash_names_its_signal(tmp_path):
-    async def test(replicas):
-        handle = await replicas.start("import os; os.kill(os.getpid(), 11)")
-        ended = await handle.wait()
-        assert ended == Exit(signal=signal.SIGSEGV)
-        assert str(ended) == "killed by SIGSEGV"
-        assert not ended.ok
-
-    run(tmp_path, test)
 
 
 def test_working_folder_and_environment(tmp_path):

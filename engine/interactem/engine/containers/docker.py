@@ -15,13 +15,16 @@ from interactem.engine.containers.engines import (
     Found,
     Image,
     Options,
+    Output,
     PullProgress,
 )
 from interactem.engine.containers.errors import EngineRefusal, NoEngineError
+from interactem.engine.containers.frames import FramedOutput
 from interactem.engine.containers.references import split_reference, with_algorithm
 
 GONE = (404, 409)
 """The container is not there, or not in a state for it: it has ended."""
+CHUNK = 64 * 1024
 
 
 def creation(options: Options) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -66,14 +69,17 @@ class DockerEngine:
     name: EngineName = "docker"
 
     def __init__(self, socket: str) -> None:
-        from docker import APIClient
-
         self.socket = socket
         with self._translated():
             # asks the daemon for its version: an old one does not know the newest
-            self._client = APIClient(
-                base_url=f"unix://{socket}", version="auto", timeout=int(CALL_SECONDS), num_pools=64
-            )
+            self._client = self._made(CALL_SECONDS)
+            self._patient = self._made(None)
+            """For answers that take as long as they take."""
+
+    def _made(self, seconds: float | None) -> Any:
+        from docker import APIClient
+
+        return APIClient(base_url=f"unix://{self.socket}", version="auto", timeout=seconds, num_pools=64)
 
     @cached_property
     def _info(self) -> dict[str, Any]:
@@ -107,7 +113,7 @@ class DockerEngine:
         repository, version = split_reference(reference)
         layers: dict[str, tuple[int, int]] = {}
         with self._translated():
-            for answer in self._client.pull(repository, tag=version, stream=True, decode=True):
+            for answer in self._patient.pull(repository, tag=version, stream=True, decode=True):
                 if answer.get("error"):
                     raise EngineRefusal(self.name, str(answer["error"]).strip())
                 said = _said(answer, layers)
@@ -120,18 +126,20 @@ class DockerEngine:
             made = self._client.create_container(host_config=self._client.create_host_config(**host), **container)
         return made["Id"], list(made.get("Warnings") or ())
 
-    def attach(self, container: str) -> Iterator[bytes]:
+    def attach(self, container: str) -> Output:
+        parameters = {"stdout": 1, "stderr": 1, "stream": 1, "logs": 0}
         with self._translated():
-            output = self._client.attach(container, stdout=True, stderr=True, stream=True, logs=False)
-        return self._output(output)
-
-    def _output(self, output: Iterator[bytes]) -> Iterator[bytes]:
-        with self._translated():
-            yield from output
+            output = self._patient.attach_socket(container, params=parameters)
+        # the response is what holds the socket
+        return FramedOutput(lambda: output.read(CHUNK), output._response.close, self._translated)
 
     def start(self, container: str) -> None:
         with self._translated():
             self._client.start(container)
+
+    def runs(self, container: str) -> bool:
+        with self._translated():
+            return bool(self._client.inspect_container(container)["State"]["Running"])
 
     def signal(self, container: str, number: int) -> None:
         with self._translated(), _unless_gone():
@@ -139,7 +147,7 @@ class DockerEngine:
 
     def wait(self, container: str) -> End:
         with self._translated():
-            self._client.wait(container, timeout=None)
+            self._patient.wait(container)
             state = self._client.inspect_container(container)["State"]
         return End(int(state["ExitCode"]), bool(state["OOMKilled"]), str(state.get("Error") or ""))
 
@@ -154,7 +162,8 @@ class DockerEngine:
         return [Found(each["Id"], each["Names"][0].lstrip("/"), each.get("Labels") or {}) for each in found]
 
     def close(self) -> None:
-        self._client.close()
+        for client in (self._client, self._patient):
+            client.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -90,6 +90,14 @@ class Found:
     labels: Mapping[str, str]
 
 
+class Output(Protocol):
+    """What a container prints, until it ends: chunks with the number of the stream that they were printed to."""
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]: ...
+
+    def close(self) -> None: ...
+
+
 PullProgress = Callable[[str], None]
 """Is told how far a pull has come, in a line of text."""
 
@@ -122,11 +130,15 @@ class Engine(Protocol):
         """Make a container; its id, and what the engine warns of."""
         ...
 
-    def attach(self, container: str) -> Iterator[bytes]:
-        """What it prints from now on, in chunks, until it ends. It is attached when this returns."""
+    def attach(self, container: str) -> Output:
+        """What it prints from now on. It is attached when this returns; close what it returns."""
         ...
 
     def start(self, container: str) -> None: ...
+
+    def runs(self, container: str) -> bool:
+        """Whether it is running now."""
+        ...
 
     def signal(self, container: str, number: int) -> None:
         """Send it a signal. Does nothing to one that has ended or is gone."""

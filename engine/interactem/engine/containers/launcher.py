@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -22,8 +25,8 @@ from interactem.engine.containers.arguments import (
     runs_as,
     unset_limits,
 )
-from interactem.engine.containers.engines import End, Engine, Options
-from interactem.engine.containers.errors import ContainerError
+from interactem.engine.containers.engines import End, Engine, Options, Output
+from interactem.engine.containers.errors import ContainerError, NoEngineError
 from interactem.engine.containers.guard import ContainerGuard
 from interactem.engine.errors import LaunchError
 from interactem.engine.index import ProcessIdentity
@@ -33,6 +36,9 @@ from interactem.engine.lines import LineCutter
 Record = Callable[..., None]
 """Takes events, as `EventLog.record` does."""
 
+AWAY_SECONDS = 60.0
+"""How long an engine may be away, such as when it is restarted, before its containers are given up."""
+AWAY_LOOK_SECONDS = 0.5
 _SIGNALLED = 128
 """A process that ended by a signal has its number and this as its code."""
 
@@ -65,7 +71,7 @@ class ContainerLauncher:
         self._guard.watch()
         self._tell_of_limits(launch)
         options = container_options(launch, self._identity, self._user, self._abilities)
-        handle = ContainerHandle(self._engine, launch, options, self._user)
+        handle = ContainerHandle(self._engine, launch, options, self._user, partial(self._tell, launch, "warning"))
         self._handles.add(handle)
         handle.ended.add_done_callback(lambda _: self._handles.discard(handle))
         try:
@@ -100,8 +106,11 @@ class ContainerLauncher:
 class ContainerHandle:
     """A replica's container."""
 
-    def __init__(self, engine: Engine, launch: Launch, options: Options, user: RunsAs) -> None:
+    def __init__(
+        self, engine: Engine, launch: Launch, options: Options, user: RunsAs, warn: Callable[[str], None]
+    ) -> None:
         self._engine = engine
+        self._warn = warn
         self._launch = launch
         self._options = options
         self._user = user
@@ -158,21 +167,53 @@ class ContainerHandle:
             hand_over(place, self._user, os.getuid())
         self._container, warnings = self._engine.create(self._options)
         try:
-            output = self._engine.attach(self._container)
-            self._engine.start(self._container)
-            if self._killed.is_set():  # while it was made
-                self._engine.signal(self._container, signal.SIGKILL)
-            self._started.set_result(warnings)
+            with closing(self._engine.attach(self._container)) as output:
+                self._engine.start(self._container)
+                if self._killed.is_set():  # while it was made
+                    self._engine.signal(self._container, signal.SIGKILL)
+                self._started.set_result(warnings)
+                return self._until_end(output)
+        finally:
+            self._remove()
+
+    def _remove(self) -> None:
+        try:
+            self._engine.remove(self._container)
+        except ContainerError as error:
+            text = f"its container {self.id} is left ({error}); remove it with: interactem doctor --clean"
+            self._loop.call_soon_threadsafe(self._warn, text)
+
+    def _until_end(self, output: Output) -> End:
+        """Log what it prints until it ends, also where the engine is away for a while: containers outlive that."""
+        try:
             self._log(output)
             return self._engine.wait(self._container)
-        finally:
-            self._engine.remove(self._container)
+        except NoEngineError as error:
+            self._until_back(error)
+        # to attach to one that has ended would make it run again
+        if not self._engine.runs(self._container):
+            return self._engine.wait(self._container)
+        with closing(self._engine.attach(self._container)) as again:
+            return self._until_end(again)
 
-    def _log(self, output: Iterator[bytes]) -> None:
-        lines = LineCutter()
-        for chunk in output:
-            self._hand_on(lines.feed(chunk))
-        self._hand_on(lines.end())
+    def _until_back(self, error: NoEngineError) -> None:
+        until = time.monotonic() + AWAY_SECONDS
+        while time.monotonic() < until:
+            time.sleep(AWAY_LOOK_SECONDS)
+            try:
+                self._engine.runs(self._container)
+            except NoEngineError as still:
+                error = still
+            else:
+                return
+        raise error
+
+    def _log(self, output: Output) -> None:
+        cutters: dict[int, LineCutter] = defaultdict(LineCutter)  # one for each stream, which share no lines
+        for stream, chunk in output:
+            self._hand_on(cutters[stream].feed(chunk))
+        for lines in (cutter.end() for cutter in cutters.values()):
+            self._hand_on(lines)
 
     def _hand_on(self, lines: list[bytes]) -> None:
         """Log lines in the loop's thread, and wait for that: who prints without end must not fill the memory."""
@@ -218,13 +259,10 @@ def hand_over(place: Place, user: RunsAs, uid: int) -> None:
     """Make what is the replica's own belong to whom it runs as, where that is somebody else than we are."""
     if not place.owned or uid != 0:
         return
-    _give(place.path, user)
-    if place.path.is_dir():
-        for below in place.path.rglob("*"):
-            _give(below, user)
-
-
-def _give(path: Path, user: RunsAs) -> None:
-    about = path.lstat()
-    if (about.st_uid, about.st_gid) != (user.outside, user.group):
-        os.chown(path, user.outside, user.group, follow_symlinks=False)
+    about = place.path.stat()
+    if (about.st_uid, about.st_gid) == (user.outside, user.group):
+        return  # and what is in it: somebody else's code may have put links there since
+    for folder, folders, files in os.walk(place.path):
+        for name in (*folders, *files):
+            os.chown(Path(folder, name), user.outside, user.group, follow_symlinks=False)
+    os.chown(place.path, user.outside, user.group)

@@ -20,10 +20,11 @@ from interactem.engine.containers.engines import (
     Found,
     Image,
     Options,
+    Output,
     PullProgress,
 )
 from interactem.engine.containers.errors import EngineRefusal, NoEngineError
-from interactem.engine.containers.frames import unframed
+from interactem.engine.containers.frames import FramedOutput
 from interactem.engine.containers.references import is_local, with_algorithm
 
 PERIOD = 100_000
@@ -132,19 +133,18 @@ class PodmanEngine:
         made = self._post("/containers/create", body=creation(options))
         return made["Id"], list(made.get("Warnings") or ())
 
-    def attach(self, container: str) -> Iterator[bytes]:
+    def attach(self, container: str) -> Output:
         parameters = {"stream": True, "stdout": True, "stderr": True, "stdin": False, "logs": False}
         with self._translated():
             response = self._patient.api.post(f"/containers/{container}/attach", params=parameters, stream=True)
             response.raise_for_status()
-        return self._output(response.raw)
-
-    def _output(self, raw: Any) -> Iterator[bytes]:
-        with self._translated():
-            yield from unframed(iter(lambda: raw.read1(CHUNK), b""))
+        return FramedOutput(lambda: response.raw.read1(CHUNK), response.close, self._translated)
 
     def start(self, container: str) -> None:
         self._post(f"/containers/{container}/start")
+
+    def runs(self, container: str) -> bool:
+        return bool(self._get(f"/containers/{container}/json")["State"]["Running"])
 
     def signal(self, container: str, number: int) -> None:
         self._unless_gone("POST", f"/containers/{container}/kill", {"signal": str(number)})
