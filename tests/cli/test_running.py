@@ -91,6 +91,17 @@ def test_progress_in_plain_lines():
     assert line == "running partial: 1/2 replicas, received 12345, sent 12000, 100/s, waiting 7, retried 0, dead 0"
 
 
+def test_plain_lines_are_printed_when_they_say_something_new(capsys, monkeypatch):
+    monkeypatch.setattr(running, "PLAIN_SECONDS", 0.0)
+    screen = Screen(quiet=False)
+    still = OperatorProgress("keep", 1)
+    for row in (ROW, ROW, OperatorProgress("partial", 2, received=20_000)):
+        screen.observe("running", [row, still])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in said] == ["partial:", "keep:", "partial:"]
+    assert "received 20000" in said[-1]
+
+
 def test_progress_as_a_table():
     target = Console(file=io.StringIO(), width=120)
     target.print(progress_table("running", [ROW, OperatorProgress("keep", 1, state="stopped")]))

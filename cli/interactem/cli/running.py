@@ -156,6 +156,7 @@ class Screen:
         self._told: set[str] = set()
         self._live: Any = None
         self._printed = time.monotonic()
+        self._printed_lines: list[str] = []
 
     def preparing(self) -> AbstractContextManager[Callable[[str, str], None]]:
         if not self._console.is_terminal:
@@ -192,8 +193,11 @@ class Screen:
             self._live.update(progress_table(state, rows), refresh=True)
         elif not self._quiet and time.monotonic() - self._printed >= PLAIN_SECONDS:
             self._printed = time.monotonic()
-            for line in plain_lines(state, rows):
-                sys.stdout.write(line + "\n")
+            lines = plain_lines(state, rows)
+            for line in lines:
+                if line not in self._printed_lines:  # the others say what they said last time
+                    sys.stdout.write(line + "\n")
+            self._printed_lines = lines
             sys.stdout.flush()
 
     def note(self, text: str) -> None:
