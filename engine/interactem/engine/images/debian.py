@@ -64,7 +64,7 @@ class Order:
 
 
 def main(order: Order) -> int:
-    started = time.time()
+    started = time.time() - 1  # files are given the time of the last tick
     place = Path(order.place)
     shutil.rmtree(place, ignore_errors=True)  # of one that was killed
     place.mkdir(parents=True, mode=0o700)

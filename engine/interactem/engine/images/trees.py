@@ -6,6 +6,7 @@ serve, and none of them can get into an image.
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import shutil
@@ -21,18 +22,20 @@ from interactem.engine.indexes import current_uv_environment
 from interactem.engine.wheels import OwnPackage
 
 # what uv notes about where a package came from on this machine
-_OF_THIS_MACHINE = ("direct_url.json", "uv_cache.json", "REQUESTED")
+_OF_THIS_MACHINE = ("direct_url.json", "uv_build.json", "uv_cache.json", "REQUESTED")
+
+_INDEX = "check the network, HTTPS_PROXY, and the package index (UV_DEFAULT_INDEX or pip's configuration)"
 
 
 def install_locked(lock: Path, target: Path, python: str) -> None:
     """All that the lock names, for this version of Python on Linux."""
-    _install(["--require-hashes", "--no-deps", "-r", str(lock)], target, python)
+    _install(["--require-hashes", "--no-deps", "-r", str(lock)], target, python, _INDEX)
 
 
 def install_library(folder: Path, target: Path, python: str) -> None:
     """The package whose source lies in the folder, without its dependencies."""
     # uv knows a folder that it built before by its pyproject.toml alone
-    _install(["--no-deps", "--reinstall", str(folder)], target, python)
+    _install(["--no-deps", "--reinstall", str(folder)], target, python, f"correct {folder}, or {_INDEX}")
 
 
 def unpack(package: OwnPackage, target: Path) -> None:
@@ -54,7 +57,7 @@ def settle(folder: Path) -> None:
     os.utime(folder, (FILES_TIME, FILES_TIME))
 
 
-def _install(what: list[str], target: Path, python: str) -> None:
+def _install(what: list[str], target: Path, python: str, advice: str) -> None:
     machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine())
     command = [str(uv_program()), "pip", "install", "--quiet", "--target", str(target), "--link-mode", "copy"]
     command += ["--python-version", python, "--python-platform", f"{machine}-unknown-linux-gnu", *what]
@@ -63,10 +66,18 @@ def _install(what: list[str], target: Path, python: str) -> None:
     )
     if done.returncode:
         said = "\n".join(f"    {line}" for line in done.stderr.splitlines()[-15:])
-        raise BaseImageError(f"packages for the base images cannot be installed\n{said}", "check the package index")
-    shutil.rmtree(target / "bin", ignore_errors=True)  # their first line names this machine's Python
-    for name in _OF_THIS_MACHINE:
-        for path in target.glob(f"*.dist-info/{name}"):
-            path.unlink()
-    (target / ".lock").unlink(missing_ok=True)
+        raise BaseImageError(f"packages for the base images cannot be installed\n{said}", advice)
+    _forget_this_machine(target)
     settle(target)
+
+
+def _forget_this_machine(target: Path) -> None:
+    shutil.rmtree(target / "bin", ignore_errors=True)  # the first line of what is in it names this machine's Python
+    (target / ".lock").unlink(missing_ok=True)
+    for info in target.glob("*.dist-info"):
+        for name in _OF_THIS_MACHINE:
+            (info / name).unlink(missing_ok=True)
+        record = info / "RECORD"
+        lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if (target / next(csv.reader([line]))[0]).exists()]
+        record.write_text("".join(kept), encoding="utf-8")
