@@ -75,13 +75,20 @@ def _runtime(error: Exception) -> Failure | None:
 
 
 def _engine(error: Exception) -> Failure | None:
-    from interactem.engine.errors import EngineError, OperatorError, RunFolderError, UnknownRunError
+    from interactem.engine.errors import (
+        CommandNotFoundError,
+        EngineError,
+        OperatorError,
+        RunFolderError,
+        UnknownRunError,
+    )
 
     if not isinstance(error, EngineError):
         return None
     if isinstance(error, OperatorError):
         return Failure(INVALID, counted(error.problems), error.problems)
-    return Failure(INVALID if isinstance(error, RunFolderError | UnknownRunError) else FAILED, str(error))
+    invalid = isinstance(error, CommandNotFoundError | RunFolderError | UnknownRunError)
+    return Failure(INVALID if invalid else FAILED, str(error))
 
 
 def _system(error: Exception) -> Failure | None:

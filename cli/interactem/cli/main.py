@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from interactem.cli import doctor, operators, pipelines
+from interactem.cli import doctor, operators, pipelines, supervise
 from interactem.cli.failures import INTERRUPTED, Failure, translate
 from interactem.cli.output import print_failure
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(operators.app, name="operator")
 app.add_typer(pipelines.app, name="pipeline")
+app.command("supervise", context_settings={"allow_interspersed_args": False})(supervise.supervise)
 app.command("doctor")(doctor.doctor)
 
 

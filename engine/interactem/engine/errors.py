@@ -7,6 +7,7 @@ EngineError                the base; says what is wrong, where, and what to do
 ├── BaseImageError         what a base image is made from is missing or wrong
 ├── DependencyError        an operator's dependencies cannot be installed
 ├── OperatorError          operators' code does not load
+├── CommandNotFoundError   there is no such program
 ├── RunFolderError         the run folder cannot be used for this run
 └── UnknownRunError        no run, or more than one, is meant by what was given
 """
@@ -77,6 +78,14 @@ class OperatorError(EngineError, ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class CommandNotFoundError(EngineError, ValueError):
+    """There is no such program, or, for the `reason` given, it cannot be run."""
+
+    def __init__(self, command: str, reason: str = "") -> None:
+        super().__init__(f"{command}: {reason or 'there is no such command'}")
+        self.command = command
 
 
 class RunFolderError(EngineError, ValueError):
