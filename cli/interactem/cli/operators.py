@@ -1,4 +1,4 @@
-"""`interactem operator …`: make, check, list, show, test and try operators."""
+"""`interactem operator …`: make, check, list, show, test, try and build operators."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from interactem.cli import completion
+from interactem.cli import completion, images
 from interactem.cli.output import AsJson
 
-app = typer.Typer(help="Make, check, list, show, test and try operators.", no_args_is_help=True)
+app = typer.Typer(help="Make, check, list, show, test, try and build operators.", no_args_is_help=True)
 
 OperatorPath = Annotated[
     Path,
@@ -107,8 +107,19 @@ def validate(
 
 
 @app.command("ls")
-def ls(as_json: AsJson = False) -> None:
-    """List the operators: every folder below operators/ with an operator.json."""
+def ls(
+    in_images: Annotated[
+        bool, typer.Option("--images", help="Those among the engines' images, by their labels; nothing is started.")
+    ] = False,
+    engine: images.EngineOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the operators: every folder below operators/ with an operator.json; with --images, those in images."""
+    if in_images:
+        from interactem.cli.image_listing import print_images
+
+        print_images(engine, as_json=as_json)
+        return
     from interactem.cli.lookups import catalog
     from interactem.cli.wording import print_catalog
 
@@ -177,3 +188,6 @@ def run(
 
     trial = Trial(find_folder(operator), data, meta, port, tuple(parameters or ()), limit, finish, outputs)
     report_call(call_once(trial), out, as_json=as_json)
+
+
+images.add_to(app)

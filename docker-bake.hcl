@@ -1,0 +1,118 @@
+# Made from the folders below operators/ by ./bake, which writes it anew: nothing is to be changed here.
+# `docker buildx bake NAME` builds an operator where the images that it builds on are there; ./bake builds those too.
+
+group "default" {
+  targets = ["operators"]
+}
+
+group "operators" {
+  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "electron-count", "error", "frame-reader", "frame-simulator", "image-save", "pass-through"]
+}
+
+target "array-save" {
+  context = "operators/array-save"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/array-save"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"e2e4a6f0-57b7-4b8b-8a57-2d8d1a9c3f94\",\"label\":\"Array Save\",\"description\":\"Writes an array into the run's outputs as .npy; a newer revision replaces an older one\",\"image\":\"ghcr.io/nersc/interactem/array-save\",\"inputs\":[{\"name\":\"array\",\"type\":\"array\",\"label\":\"Array\",\"description\":\"A numpy array\"}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"Name of the file in outputs/: .npy\",\"required\":false,\"type\":\"str\",\"default\":\"array.npy\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "benchmark-receiver" {
+  context = "operators/benchmark-receiver"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/benchmark-receiver"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"b0c1f9e7-2f43-4b52-9d6e-84c1a0a3d5f6\",\"label\":\"Benchmark Receiver\",\"description\":\"Counts messages and bytes, and writes what it counted at the end\",\"image\":\"ghcr.io/nersc/interactem/benchmark-receiver\",\"inputs\":[{\"name\":\"in\",\"type\":\"any\",\"label\":\"In\",\"description\":\"Any messages\"}],\"parameters\":[{\"name\":\"kernel_time\",\"label\":\"Kernel Time\",\"description\":\"How long each message takes, in seconds\",\"required\":false,\"type\":\"float\",\"default\":0.0},{\"name\":\"file\",\"label\":\"File\",\"description\":\"Name of the file in outputs/ that gets messages, bytes, seconds and rates\",\"required\":false,\"type\":\"str\",\"default\":\"benchmark.json\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "benchmark-sender" {
+  context = "operators/benchmark-sender"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/benchmark-sender"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"95d0f3d2-7a65-4d08-8c8d-3f1e2a7c9b40\",\"label\":\"Benchmark Sender\",\"description\":\"Sends messages of a given size, number and rate\",\"image\":\"ghcr.io/nersc/interactem/benchmark-sender\",\"outputs\":[{\"name\":\"out\",\"type\":\"any\",\"label\":\"Out\",\"description\":\"Messages of the same size; their meta has an index\"}],\"parameters\":[{\"name\":\"size\",\"label\":\"Size\",\"description\":\"Bytes of data in a message\",\"required\":false,\"type\":\"int\",\"default\":100},{\"name\":\"count\",\"label\":\"Count\",\"description\":\"How many messages are sent\",\"required\":false,\"type\":\"int\",\"default\":10000},{\"name\":\"rate\",\"label\":\"Rate\",\"description\":\"Messages a second; 0: as fast as they are taken\",\"required\":false,\"type\":\"float\",\"default\":0.0}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "center-of-mass-partial" {
+  context = "operators/center-of-mass-partial"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/center-of-mass-partial"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"70dd71a7-5ebf-4515-8bf9-941d1284328c\",\"label\":\"Partial Center of Mass\",\"description\":\"Calculates the center of mass for a frame\",\"image\":\"ghcr.io/nersc/interactem/center-of-mass-partial\",\"inputs\":[{\"name\":\"in\",\"type\":\"frame\",\"label\":\"The input\",\"description\":\"Input frame\"}],\"outputs\":[{\"name\":\"com_partial\",\"type\":\"com_partial\",\"label\":\"The output\",\"description\":\"Partial center of mass\"}],\"parameters\":[{\"name\":\"crop_to_x\",\"label\":\"Crop To X\",\"description\":\"X-coordinate to crop to\",\"required\":false,\"type\":\"int\",\"default\":255},{\"name\":\"crop_to_y\",\"label\":\"Crop To Y\",\"description\":\"Y-coordinate to crop to\",\"required\":false,\"type\":\"int\",\"default\":255},{\"name\":\"init_center_x\",\"label\":\"Init Center X\",\"description\":\"X-coordinate of the initial center\",\"required\":false,\"type\":\"int\",\"default\":255},{\"name\":\"init_center_y\",\"label\":\"Init Center Y\",\"description\":\"Y-coordinate of the initial center\",\"required\":false,\"type\":\"int\",\"default\":255}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
+target "center-of-mass-plot" {
+  context = "operators/center-of-mass-plot"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/center-of-mass-plot"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"c8f5b7a4-93d4-4b0e-8a3a-7b8fd6b7f0e2\",\"label\":\"Center of Mass Plot\",\"description\":\"Draws maps of the center of mass: both components, magnitude, and direction as a color wheel\",\"image\":\"ghcr.io/nersc/interactem/center-of-mass-plot\",\"inputs\":[{\"name\":\"com\",\"type\":\"array\",\"label\":\"Maps\",\"description\":\"Array of shape (2, scan rows, scan columns)\"}],\"outputs\":[{\"name\":\"image\",\"type\":\"image\",\"label\":\"Image\",\"description\":\"The picture, as PNG\"}],\"parameters\":[{\"name\":\"title\",\"label\":\"Title\",\"description\":\"Title of the picture\",\"required\":false,\"type\":\"str\",\"default\":\"Center of mass\"}],\"tags\":[{\"value\":\"4D-STEM\",\"description\":\"Scanning electron diffraction\"}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
+target "center-of-mass-reduce" {
+  context = "operators/center-of-mass-reduce"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/center-of-mass-reduce"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"5f0b2c63-6a0f-4c1d-9a55-1f6f8f3e7b28\",\"label\":\"Center of Mass Maps\",\"description\":\"Puts partial centers of mass together to maps of the scan, whatever their order\",\"image\":\"ghcr.io/nersc/interactem/center-of-mass-reduce\",\"inputs\":[{\"name\":\"com_partial\",\"type\":\"com_partial\",\"label\":\"Partial results\",\"description\":\"Centers of mass at some positions of the scan\"}],\"outputs\":[{\"name\":\"com\",\"type\":\"array\",\"label\":\"Maps\",\"description\":\"Float64 array of shape (2, scan rows, scan columns): rows, then columns of the center of mass, in pixels\"}],\"parameters\":[{\"name\":\"emit_every\",\"label\":\"Emit Every\",\"description\":\"Send the maps whenever this many more positions are filled; 0: eight times in a scan\",\"required\":false,\"type\":\"int\",\"default\":0}],\"tags\":[{\"value\":\"4D-STEM\",\"description\":\"Scanning electron diffraction\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "electron-count" {
+  context = "operators/electron-count"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/electron-count"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"0b9ab0f5-0a5c-4f43-9d4b-52a0d8a2a1c7\",\"label\":\"Electron Count\",\"description\":\"Turns dense frames into sparse electron events\",\"image\":\"ghcr.io/nersc/interactem/electron-count\",\"inputs\":[{\"name\":\"frames\",\"type\":\"frame\",\"label\":\"Frames\",\"description\":\"Dense frames (sparse ones pass unchanged)\"}],\"outputs\":[{\"name\":\"events\",\"type\":\"frame\",\"label\":\"Events\",\"description\":\"The same frames as sparse electron events\"}],\"parameters\":[{\"name\":\"method\",\"label\":\"Method\",\"description\":\"counts: a pixel's value is its number of electrons. peaks: a pixel above the threshold and above its neighbours is one electron\",\"required\":false,\"type\":\"str-enum\",\"options\":[\"counts\",\"peaks\"],\"default\":\"counts\"},{\"name\":\"threshold\",\"label\":\"Threshold\",\"description\":\"Pixels at or below this value hold no electron\",\"required\":false,\"type\":\"float\",\"default\":0.0}],\"tags\":[{\"value\":\"4D-STEM\",\"description\":\"Scanning electron diffraction\"}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
+target "error" {
+  context = "operators/error"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/error"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"7a3a0d57-0f5e-4f0c-8bb1-0f3e0c3a8a11\",\"label\":\"Error\",\"description\":\"Fails on a share of the messages, always the same ones, and passes on the others: for trying out retries\",\"image\":\"ghcr.io/nersc/interactem/error\",\"inputs\":[{\"name\":\"in\",\"type\":\"any\",\"label\":\"In\",\"description\":\"Any messages\"}],\"outputs\":[{\"name\":\"out\",\"type\":\"any\",\"label\":\"Out\",\"description\":\"The messages that did not fail\"}],\"parameters\":[{\"name\":\"rate\",\"label\":\"Rate\",\"description\":\"Share of the messages that fail, from 0 to 1\",\"required\":false,\"type\":\"float\",\"default\":0.1},{\"name\":\"attempts\",\"label\":\"Attempts\",\"description\":\"On how many attempts a chosen message fails before it passes; 0: on all\",\"required\":false,\"type\":\"int\",\"default\":1},{\"name\":\"seed\",\"label\":\"Seed\",\"description\":\"Another seed chooses other messages\",\"required\":false,\"type\":\"int\",\"default\":0}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
+target "frame-reader" {
+  context = "operators/frame-reader"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/frame-reader"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"d1f6b9f8-3f0f-4d53-8b0a-6e5b1f7a2c39\",\"label\":\"Frame Reader\",\"description\":\"Sends the frames of a 4D-STEM file: what RosettaSciIO reads (.mib, .blo, .hspy, .mrc, .emd, ...) and .npy\",\"image\":\"ghcr.io/nersc/interactem/frame-reader\",\"outputs\":[{\"name\":\"frames\",\"type\":\"frame\",\"label\":\"Frames\",\"description\":\"Dense frames, in scan order\"}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"The file\",\"required\":true,\"type\":\"mount\"},{\"name\":\"frames_per_message\",\"label\":\"Frames Per Message\",\"description\":\"How many frames travel in one message; absent: as many as fit in 512 KiB\",\"required\":false,\"type\":\"int\"},{\"name\":\"scan_rows\",\"label\":\"Scan Rows\",\"description\":\"Rows of the scan, where the file holds a plain stack of frames\",\"required\":false,\"type\":\"int\"}],\"tags\":[{\"value\":\"4D-STEM\",\"description\":\"Scanning electron diffraction\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "frame-simulator" {
+  context = "operators/frame-simulator"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/frame-simulator"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"a6d3c1de-1d8c-4a8a-8e0c-5d1f1a1f9a51\",\"label\":\"Frame Simulator\",\"description\":\"Sends the frames of a simulated scan: a diffraction disc that a known field deflects, with Poisson counts\",\"image\":\"ghcr.io/nersc/interactem/frame-simulator\",\"outputs\":[{\"name\":\"frames\",\"type\":\"frame\",\"label\":\"Frames\",\"description\":\"Dense frames, in scan order\"}],\"parameters\":[{\"name\":\"scan_rows\",\"label\":\"Scan Rows\",\"description\":\"Rows of the scan\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"scan_columns\",\"label\":\"Scan Columns\",\"description\":\"Columns of the scan\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"frame_rows\",\"label\":\"Frame Rows\",\"description\":\"Rows of a frame, in pixels\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"frame_columns\",\"label\":\"Frame Columns\",\"description\":\"Columns of a frame, in pixels\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"field\",\"label\":\"Field\",\"description\":\"The field that deflects the disc\",\"required\":false,\"type\":\"str-enum\",\"options\":[\"uniform\",\"radial\",\"vortex\",\"domains\"],\"default\":\"vortex\"},{\"name\":\"amplitude\",\"label\":\"Amplitude\",\"description\":\"Largest deflection, in pixels\",\"required\":false,\"type\":\"float\",\"default\":8.0},{\"name\":\"radius\",\"label\":\"Radius\",\"description\":\"The disc's radius, in pixels\",\"required\":false,\"type\":\"float\",\"default\":12.0},{\"name\":\"dose\",\"label\":\"Dose\",\"description\":\"Mean number of electrons in a frame\",\"required\":false,\"type\":\"float\",\"default\":500.0},{\"name\":\"seed\",\"label\":\"Seed\",\"description\":\"The same seed gives the same frames\",\"required\":false,\"type\":\"int\",\"default\":0},{\"name\":\"frames_per_message\",\"label\":\"Frames Per Message\",\"description\":\"How many frames travel in one message\",\"required\":false,\"type\":\"int\",\"default\":16}],\"tags\":[{\"value\":\"4D-STEM\",\"description\":\"Scanning electron diffraction\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "image-save" {
+  context = "operators/image-save"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/image-save"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"3c9f1b3d-20a0-4d39-9c52-6a4f0c0b86a1\",\"label\":\"Image Save\",\"description\":\"Writes an image into the run's outputs; a newer revision replaces an older one\",\"image\":\"ghcr.io/nersc/interactem/image-save\",\"inputs\":[{\"name\":\"image\",\"type\":\"image\",\"label\":\"Image\",\"description\":\"An image file's bytes\"}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"Name of the file in outputs/: .png, .jpg, .jpeg, .svg, .tif, .tiff or .webp\",\"required\":false,\"type\":\"str\",\"default\":\"image.png\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "pass-through" {
+  context = "operators/pass-through"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/pass-through"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"4b2b5a3e-65b1-4a39-86a5-0d0b53c7a7de\",\"label\":\"Pass Through\",\"description\":\"Sends on what it receives\",\"image\":\"ghcr.io/nersc/interactem/pass-through\",\"inputs\":[{\"name\":\"in\",\"type\":\"any\",\"label\":\"In\",\"description\":\"Any messages\"}],\"outputs\":[{\"name\":\"out\",\"type\":\"any\",\"label\":\"Out\",\"description\":\"The same messages\"}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
