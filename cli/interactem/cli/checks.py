@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution, metadata
 from pathlib import Path
@@ -16,6 +18,10 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from interactem.engine.broker import server_program
+from interactem.engine.containers.connecting import connect, with_files
+from interactem.engine.containers.engines import ENGINES, Abilities, EngineName
+from interactem.engine.containers.errors import NoEngineError, NotServedError
+from interactem.engine.containers.leftovers import engines_that_run, find_leftovers
 from interactem.engine.environments import cache_folder, uv_program
 from interactem.engine.errors import BrokerError, EngineError
 from interactem.engine.index import RunIndex
@@ -50,9 +56,10 @@ def every(runs: Path) -> list[Finding]:
         folder("runs", runs, "give another folder with --run-dir"),
         folder("cache", cache_folder(), "set XDG_CACHE_HOME to a folder that you may write to"),
         shared_memory(Path("/dev/shm")),
-        *(container_engine(name) for name in ("podman", "docker")),
+        *(container_engine(name) for name in ENGINES),
         *extras(),
         killed_runs([record.run for record in RunIndex().runs() if record.interrupted]),
+        left_containers(),
     ]
 
 
@@ -128,12 +135,39 @@ def shared_memory(path: Path) -> Finding:
     return Finding("shared memory", "good", found)
 
 
-def container_engine(name: str, which: Callable[[str], str | None] = shutil.which) -> Finding:
+def container_engine(name: EngineName, which: Callable[[str], str | None] = shutil.which) -> Finding:
     program = which(name)
     if program is None:
         return Finding(name, "absent", "not installed", f"only for containers: install {name}")
     finding = _program(name, [program, "--version"], f"reinstall {name}")
-    return finding if finding.state == "good" else Finding(name, "poor", finding.found, finding.fix)
+    if finding.state != "good":
+        return Finding(name, "poor", finding.found, finding.fix)
+    try:
+        engine = connect(name, with_files(os.environ, [Path.cwd()]), start=False)
+    except NoEngineError as error:
+        if name == "podman" and isinstance(error, NotServedError):
+            return Finding(name, "good", f"{finding.found}; its service is started when it is needed")
+        return Finding(name, "poor", f"{finding.found}: {error.reason}", error.advice)
+    with closing(engine):
+        return engine_limits(name, f"{name} {engine.version} at {engine.socket}", engine.abilities())
+
+
+def engine_limits(name: EngineName, found: str, can: Abilities) -> Finding:
+    """Whether all limits of operators can be set."""
+    limits = {"memory": can.memory, "cpus": can.cpus, "processes": can.processes}
+    missing = [limit for limit, possible in limits.items() if not possible]
+    if not missing:
+        return Finding(name, "good", found)
+    fix = "use a system with cgroup v2, and let your user have the controllers (systemd: Delegate=yes)"
+    return Finding(name, "poor", f"{found}, cannot limit {', '.join(missing)}", fix)
+
+
+def left_containers() -> Finding:
+    with engines_that_run() as engines:
+        names = [container.name for engine in engines for container in find_leftovers(engine)]
+    if not names:
+        return Finding("containers", "good", "none left by killed runs")
+    return Finding("containers", "poor", f"left by killed runs: {', '.join(names)}", "interactem doctor --clean")
 
 
 def killed_runs(runs: Sequence[str]) -> Finding:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from interactem.engine.containers import leftovers
+from interactem.engine.containers.leftovers import engines_that_run
 from interactem.engine.environments import prune
 from interactem.engine.index import RunIndex
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """`secrets` are ids of runs, `environments` keys."""
+    """`secrets` are ids of runs, `environments` keys, `containers` names."""
 
     secrets: list[str]
     environments: list[str]
+    containers: list[str]
 
     def to_value(self) -> dict[str, Any]:
         return asdict(self)
@@ -22,9 +25,15 @@ class Removed:
     def lines(self) -> list[str]:
         told = [f"removed the secrets of run {run}" for run in self.secrets]
         told += [f"removed the environment {key}" for key in self.environments]
+        told += [f"removed the container {name}" for name in self.containers]
         return told or ["nothing to remove"]
 
 
 def remove_leftovers() -> Removed:
-    """Forget runs whose folders are gone, and remove the secrets of runs that do not run, and unused environments."""
-    return Removed(RunIndex().clean(), prune())
+    """Remove the containers that nobody looks after, the secrets of runs that do not run, and unused environments.
+
+    Runs whose folders are gone are forgotten.
+    """
+    with engines_that_run() as engines:
+        containers = [name for engine in engines for name in leftovers.remove_leftovers(engine)]
+    return Removed(RunIndex().clean(), prune(), containers)

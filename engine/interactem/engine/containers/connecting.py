@@ -13,9 +13,12 @@ from interactem.engine.errors import EngineError
 FILE = ".env"
 
 
-def connect(engine: EngineName, environment: Mapping[str, str] = os.environ) -> Engine:
-    """The engine, which answers. Blocks. Raises `NoEngineError` that says what to do."""
-    path = find_socket(engine, environment)
+def connect(engine: EngineName, environment: Mapping[str, str] = os.environ, *, start: bool = True) -> Engine:
+    """The engine, which answers; with `start`, podman is started if need be. Blocks.
+
+    Raises `NoEngineError` that says what to do.
+    """
+    path = find_socket(engine, environment, start=start)
     made: Engine
     if engine == "podman":
         from interactem.engine.containers.podman import PodmanEngine

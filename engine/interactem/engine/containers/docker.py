@@ -86,6 +86,10 @@ class DockerEngine:
         with self._translated():
             return dict(self._client.info())
 
+    @property
+    def version(self) -> str:
+        return str(self._info["ServerVersion"])
+
     def abilities(self) -> Abilities:
         info = self._info
         security = " ".join(info.get("SecurityOptions") or ())

@@ -116,6 +116,9 @@ class Engine(Protocol):
         """The path of its socket."""
         ...
 
+    @property
+    def version(self) -> str: ...
+
     def abilities(self) -> Abilities: ...
 
     def image(self, reference: str) -> Image | None:

@@ -2,6 +2,7 @@
 
 ContainerError             the base; says what is wrong, and what to do
 ├── NoEngineError          the engine does not run, is not installed, or does not let us in
+│   └── NotServedError     there is no socket where one usually is
 ├── EngineRefusal          the engine answers, but does not do what it was asked for
 └── MissingImageError      an operator's image is neither there nor can it be pulled
 """
@@ -25,6 +26,10 @@ class NoEngineError(ContainerError, ConnectionError):
         self.engine = engine
         self.reason = reason
         self.advice = advice
+
+
+class NotServedError(NoEngineError):
+    """There is no socket where one usually is: nobody has started the engine."""
 
 
 class EngineRefusal(ContainerError):

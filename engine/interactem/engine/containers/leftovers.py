@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from interactem.engine.containers.arguments import RUN_LABEL, SUPERVISOR_LABEL, USER_LABEL
-from interactem.engine.containers.engines import Engine, Found
+from interactem.engine.containers.connecting import connect, with_files
+from interactem.engine.containers.engines import ENGINES, Engine, Found
+from interactem.engine.containers.errors import NoEngineError
 from interactem.engine.index import ProcessIdentity
 
 
@@ -23,6 +28,21 @@ def find_leftovers(engine: Engine) -> list[Found]:
 def remove_leftovers(engine: Engine) -> list[str]:
     """Remove them; their names."""
     return _remove(engine, find_leftovers(engine))
+
+
+@contextmanager
+def engines_that_run() -> Iterator[list[Engine]]:
+    """The engines that can be used without starting any."""
+    with ExitStack() as stack:
+        found: list[Engine] = []
+        for name in ENGINES:
+            try:
+                engine = connect(name, with_files(os.environ, [Path.cwd()]), start=False)
+            except NoEngineError:
+                continue  # what does not run has no containers that run
+            stack.callback(engine.close)
+            found.append(engine)
+        yield found
 
 
 def _looked_after(supervisor: str) -> bool:

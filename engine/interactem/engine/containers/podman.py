@@ -98,6 +98,10 @@ class PodmanEngine:
     def _info(self) -> dict[str, Any]:
         return dict(self._get("/info"))
 
+    @property
+    def version(self) -> str:
+        return str(self._info["version"]["Version"])
+
     def abilities(self) -> Abilities:
         host = self._info["host"]
         rootless = bool(host["security"]["rootless"])

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from interactem.engine.containers.engines import EngineName
-from interactem.engine.containers.errors import NoEngineError
+from interactem.engine.containers.errors import NoEngineError, NotServedError
 from interactem.engine.index import user_folder
 
 VARIABLES: Mapping[EngineName, tuple[str, ...]] = {
@@ -63,14 +63,17 @@ def _path(engine: EngineName, name: str, address: str) -> str:
     raise NoEngineError(engine, reason, advice)
 
 
-def find_socket(engine: EngineName, environment: Mapping[str, str] = os.environ) -> str:
-    """The path of the engine's socket. Podman's service is started if there is none. Raises `NoEngineError`."""
+def find_socket(engine: EngineName, environment: Mapping[str, str] = os.environ, *, start: bool = True) -> str:
+    """The path of the engine's socket. With `start`, podman's service is started if there is none.
+
+    Raises `NoEngineError`.
+    """
     places = candidates(engine, environment, os.getuid())
     failures = [(place, failure) for place in places if (failure := _try(place.path)) is not None]
     if len(failures) < len(places):
         failed = {place.path for place, _ in failures}
         return next(place.path for place in places if place.path not in failed)
-    if engine == "podman" and not any(place.told for place in places) and (program := shutil.which("podman")):
+    if start and engine == "podman" and not any(place.told for place in places) and (program := shutil.which("podman")):
         return _start_podman(program)
     raise _no_socket(engine, failures)
 
@@ -89,11 +92,15 @@ def _try(path: str) -> OSError | None:
 def _no_socket(engine: EngineName, failures: Sequence[tuple[Candidate, OSError]]) -> NoEngineError:
     # the one that is there says more than the one that is not
     place, error = next((each for each in failures if each[1].errno != errno.ENOENT), failures[0])
-    where = f"{place.told} names {place.path}, and there" if place.told else f"at {place.path}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return NoEngineError(engine, f"you have no permission for its socket {place.path}", _PERMISSION[engine])
-    reason = "is no socket" if error.errno == errno.ENOENT else f"nobody answers ({error.strerror or error})"
-    return NoEngineError(engine, f"{where} {reason}", _START[engine] if shutil.which(engine) else _INSTALL[engine])
+    missing = error.errno == errno.ENOENT
+    reason = "there is no socket" if missing else f"nobody answers ({error.strerror or error})"
+    if place.told:
+        advice = f"start it there, or correct or unset {place.told}"
+        return NoEngineError(engine, f"{place.told} names {place.path}, and {reason}", advice)
+    advice = _START[engine] if shutil.which(engine) else _INSTALL[engine]
+    return (NotServedError if missing else NoEngineError)(engine, f"{reason} at {place.path}", advice)
 
 
 _PERMISSION: Mapping[EngineName, str] = {
