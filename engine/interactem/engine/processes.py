@@ -10,13 +10,12 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import IO, cast
 
+from interactem.engine.children import exit_code, read_lines
 from interactem.engine.errors import LaunchError
 from interactem.engine.guard import Guard
 from interactem.engine.launchers import Exit, Launch
-from interactem.engine.lines import LINE_BYTES, LineCutter
 from interactem.engine.standbys import Standbys, Started
 from interactem.engine.tether import PARENT
 
@@ -88,7 +87,7 @@ class ProcessLauncher:
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise LaunchError(launch.operator, launch.replica, reason) from None
-        return Started(process.pid, cast("IO[bytes]", process.stdout), _exit_code(process), process.stdin)
+        return Started(process.pid, cast("IO[bytes]", process.stdout), exit_code(process), process.stdin)
 
     def _forget(self, handle: ProcessHandle) -> None:
         self._handles.discard(handle)
@@ -190,40 +189,9 @@ class OutOfMemoryKills:
         return 0
 
 
-def _exit_code(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
-    """The exit code once there is one, negative for a signal. A thread waits for it, which works everywhere."""
-    loop = asyncio.get_running_loop()
-    code: asyncio.Future[int] = loop.create_future()
-
-    def tell(value: int) -> None:
-        if not code.done():
-            code.set_result(value)
-
-    def wait() -> None:
-        value = process.wait()
-        with suppress(RuntimeError):  # the loop ended before the process
-            loop.call_soon_threadsafe(tell, value)
-
-    Thread(target=wait, name=f"wait for {process.pid}", daemon=True).start()
-    return code
-
-
 async def _log_output(output: IO[bytes], log: Callable[[bytes], None]) -> None:
-    reader = asyncio.StreamReader(limit=LINE_BYTES)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, output)
-    try:
-        await _log_lines(reader, log)
-    finally:
-        transport.close()
-
-
-async def _log_lines(output: asyncio.StreamReader, log: Callable[[bytes], None]) -> None:
-    lines = LineCutter()
-    while chunk := await output.read(LINE_BYTES):
-        for line in lines.feed(chunk):
+    async def take(lines: list[bytes]) -> None:
+        for line in lines:
             log(line)
-        # there may always be more: a replica that prints without end must not keep the others waiting
-        await asyncio.sleep(0)
-    for line in lines.end():
-        log(line)
+
+    await read_lines(output, take)

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from threading import Thread
+from functools import partial
 from typing import IO
 
+from interactem.engine.children import exit_code, read_lines
 from interactem.engine.guard import Guard
-from interactem.engine.lines import LINE_BYTES, LineCutter
 from interactem.engine.tether import tethered
 from interactem.engine.workers.policy import Stream
 
@@ -39,7 +39,7 @@ class WorkerProcess:
             start_new_session=True,
         )
         guard.add(self._process.pid)
-        self._code = _exit_code(self._process)
+        self._code = exit_code(self._process)
 
     def signal(self, number: int) -> None:
         """Send a signal to the worker and all that it has started."""
@@ -53,7 +53,9 @@ class WorkerProcess:
             ("stdout", self._process.stdout),
             ("stderr", self._process.stderr),
         )
-        readings = [asyncio.create_task(_read(name, pipe, print)) for name, pipe in streams if pipe is not None]
+        readings = [
+            asyncio.create_task(read_lines(pipe, partial(print, name))) for name, pipe in streams if pipe is not None
+        ]
         try:
             code = await asyncio.shield(self._code)
             self._kill_rest()  # which may hold the output open too
@@ -77,36 +79,3 @@ class WorkerProcess:
         self._guard.remove(self._process.pid)
         if self._process.stdin is not None:
             self._process.stdin.close()
-
-
-def _exit_code(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
-    """The exit code once there is one. A thread waits for it, which works everywhere."""
-    loop = asyncio.get_running_loop()
-    code: asyncio.Future[int] = loop.create_future()
-
-    def tell(value: int) -> None:
-        if not code.done():
-            code.set_result(value)
-
-    def wait() -> None:
-        value = process.wait()
-        with suppress(RuntimeError):  # the loop ended before the process
-            loop.call_soon_threadsafe(tell, value)
-
-    Thread(target=wait, name=f"wait for {process.pid}", daemon=True).start()
-    return code
-
-
-async def _read(name: Stream, pipe: IO[bytes], print: Print) -> None:
-    reader = asyncio.StreamReader(limit=LINE_BYTES)
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    cutter = LineCutter()
-    try:
-        while chunk := await reader.read(LINE_BYTES):
-            if lines := cutter.feed(chunk):
-                await print(name, lines)
-    finally:
-        transport.close()
-    if lines := cutter.end():
-        await print(name, lines)
