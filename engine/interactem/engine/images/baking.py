@@ -65,27 +65,39 @@ class Bakery:
     def bake(self) -> list[Outcome]:
         """Build what has to be built. What fails is among the outcomes; all else goes on. Raises `ImageError`."""
         self.look()
-        names = [target.name for target in self.plan.targets]
-        outcomes = work_off(names, self.plan.parents, self._finish, self.commands)
+        names = self._needed()
+        needs = {name: [parent for parent in self.plan.parents[name] if parent in names] for name in names}
+        outcomes = work_off(names, needs, self._finish, self.commands)
         return self._measured([outcomes[name] for name in names])
 
     def foresee(self) -> list[tuple[Target, Verdict]]:
         """What `bake` would do, as far as it can be known before."""
         self.look()
         found: dict[str, Verdict] = {}
-        for target in self.plan.targets:
+        for target in map(self.plan.target, self._needed()):
             verdict = self._verdict(target)
-            built = [name for name in self.plan.parents[target.name] if found[name].build]
+            built = [name for name in self.plan.parents[target.name] if name in found and found[name].build]
             if built and target.name in self.asked and not verdict.build:
                 verdict = Verdict(True, f"it builds on {', '.join(built)}")
             found[target.name] = verdict
-        return [(target, found[target.name]) for target in self.plan.targets]
+        return [(self.plan.target(name), verdict) for name, verdict in found.items()]
 
     def look(self) -> None:
         """Ask the engine, once, for all images that the targets make or build on."""
         every = [name for target in self.plan.targets for name in (*target.images, *target.references)]
         self._names = {name: key_of(name) for name in every}
         self.images = self.builder.images(list(self._names))
+
+    def _needed(self) -> list[str]:
+        """The targets to look after: not what an image was built on that is there and only built on itself."""
+        found: set[str] = set()
+        waiting = list(self.asked)
+        while waiting:
+            if (name := waiting.pop()) not in found:
+                found.add(name)
+                if name in self.asked or self.plan.target(name).image not in self.images:
+                    waiting.extend(self.plan.parents[name])
+        return [target.name for target in self.plan.targets if target.name in found]
 
     def _verdict(self, target: Target) -> Verdict:
         return judge(target, self.images.get(target.image), self._inputs(target), asked=target.name in self.asked)
@@ -97,13 +109,15 @@ class Bakery:
     def _finish(self, name: str, outcomes: Mapping[str, Outcome]) -> Outcome:
         """Do for one target, in a thread of its own, what there is to do."""
         target = self.plan.target(name)
-        failed = [name for name in self.plan.parents[target.name] if not outcomes[name].ok]
+        parents = [parent for parent in self.plan.parents[target.name] if parent in outcomes]
+        failed = [parent for parent in parents if not outcomes[parent].ok]
         if failed:
             return self._end(target, "skipped", time.monotonic(), f"it builds on {', '.join(failed)}, which failed")
         start = time.monotonic()
         try:
-            for image in self.plan.outside[target.name]:
-                self._pull(target, image)
+            if target.name in self.asked or target.image not in self.images:
+                for image in self.plan.outside[target.name]:
+                    self._pull(target, image)
             verdict = self._verdict(target)
             if verdict.build:
                 self._build(target)
@@ -135,7 +149,9 @@ class Bakery:
             context, containerfile = target.lay_out(scratch, tell, self.commands)
             flags = prepare_build(containerfile, [name for base in self.plan.bases for name in base.images])
             made_from = {**target.labels, labels.INPUTS: self._inputs(target)}
-            build = Build(context, containerfile, target.images, made_from, scratch, f"bake-{token_hex(8)}", flags=flags)
+            build = Build(
+                context, containerfile, target.images, made_from, scratch, f"bake-{token_hex(8)}", flags=flags
+            )
             done = self._run(build, target)
             if not done.ok:
                 step = self.builder.failing_step(done.lines)

@@ -6,14 +6,18 @@ an image holds it. The engines pass proxies on by themselves, and keep them out 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from configparser import ConfigParser
 from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from interactem.engine.files import write_whole
 from interactem.engine.images.containerfiles import instructions
+from interactem.engine.images.rights import run_as_root
+from interactem.engine.indexes import pip_files, read_pip_configuration
 
 NETWORK = "host"
 """Builds use this machine's network, so that its proxies and package indexes answer at the addresses they have here."""
@@ -48,9 +52,19 @@ def pip_configuration(environment: Mapping[str, str], pip: Mapping[str, str]) ->
     return text.getvalue()
 
 
-def network_flags() -> list[str]:
-    """What a build's command line says about the network; docker's and podman's are the same."""
-    return ["--network", NETWORK]
+def prepare_build(containerfile: Path, bases: Collection[str]) -> list[str]:
+    """Change a Containerfile, which lies in a folder of ours, for a build here; returns what the build's command
+    line says beside the rest, which is the same for docker and podman. `bases` are the names of our base images.
+    """
+    text = run_as_root(containerfile.read_text(encoding="utf-8"), bases)
+    flags = ["--network", NETWORK]
+    if configuration := pip_configuration(os.environ, read_pip_configuration(pip_files(os.environ))):
+        secret = containerfile.with_name("pip.conf")
+        write_whole(secret, configuration, mode=0o600)
+        text = mount_configuration(text)
+        flags += secret_flags(secret)
+    containerfile.write_text(text, encoding="utf-8")
+    return flags
 
 
 def secret_flags(configuration: Path) -> list[str]:

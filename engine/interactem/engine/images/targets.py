@@ -28,7 +28,8 @@ class Target:
 
     `images` are the names that it gets, the one that it is known by first. `references` are the images that its
     Containerfile names. `lay_out` makes the build context in the given folder and returns the context and the
-    Containerfile in it. `contents` is a hash of all that the build sees, but for the images it builds on.
+    Containerfile in it; the given commands run what takes long. `contents` is a hash of all that the build sees, but
+    for the images it builds on.
     """
 
     name: str
