@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -145,13 +145,13 @@ class Performance:
             self.screen.note(f"{FILE} is brought in step with the folders")
 
     def _push(self, builder: Builder, targets: Iterable[Target], *, mirrored: bool) -> None:
-        moved = [move(target, self.request.registry, mirrored=mirrored) for target in targets if self._made(target)]
+        moved = [self._move(target, mirrored=mirrored) for target in targets if self._made(target)]
         self._transfer("pushed", f"pushing to {self._where(mirrored)} with {builder.name}", builder, moved)
 
     def _pull(self, puller: Builder) -> None:
         mirrored = self.request.pull_local
         targets = self.selection.plan.targets if mirrored else self.selection.targets
-        moved = [move(target, self.request.registry, mirrored=mirrored) for target in targets if self._made(target)]
+        moved = [self._move(target, mirrored=mirrored) for target in targets if self._made(target)]
         if not mirrored:
             moved += [Moved(o.name, "operator", (o.spec.image,), o.spec.image) for o in self.selection.prebuilt]
         self._transfer("pulled", f"pulling from {self._where(mirrored)} with {puller.name}", puller, moved)
@@ -164,6 +164,10 @@ class Performance:
             done = transfer.push(moved) if what == "pushed" else transfer.pull(moved)
         self.outcomes[what] = [*self.outcomes.get(what, []), *done]
         self.screen.end(done)
+
+    def _move(self, target: Target, *, mirrored: bool) -> Moved:
+        moved = move(target, self.request.registry, mirrored=mirrored)
+        return replace(moved, optional=target.name not in self.selection.chosen)
 
     def _made(self, target: Target) -> bool:
         """Whether there is something to move: what could not be made is told already."""

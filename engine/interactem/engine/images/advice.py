@@ -42,7 +42,7 @@ def advise(lines: Iterable[str], engine: EngineName, registry: str = "") -> str:
     if _MISSING.search(text):
         return "there is no such image: check its name and tag, also in the Containerfile's FROM"
     if _UNREACHED.search(text):
-        return f"{where} is not reached: check the network; base images need no registry with --build-base --offline"
+        return f"{where} is not reached: check the network; with --offline, base images need no registry"
     return ""
 
 

@@ -19,12 +19,16 @@ from interactem.engine.images.scheduling import work_off
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An image on its way: the operator's or base image's name, the names it has here, and its name at the registry."""
+    """An image on its way: the operator's or base image's name, the names it has here, and its name at the registry.
+
+    One that is `optional` is left out where it is not there.
+    """
 
     name: str
     kind: str
     images: tuple[str, ...]
     remote: str
+    optional: bool = False
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Transfer:
         """Push images. What fails is among the outcomes; all else goes on. Raises `ImageError`."""
         every = list(images)
         there = self.builder.images([moved.images[0] for moved in every])
+        every = [moved for moved in every if moved.images[0] in there or not moved.optional]
 
         def push(moved: Moved) -> Outcome:
             if moved.images[0] not in there:
@@ -62,7 +67,9 @@ class Transfer:
                 self._run(self.builder.untag_command(moved.remote), moved.remote, "unnamed")
             return Outcome(moved.name, moved.images[0], moved.kind, "pulled")
 
-        done = self._move(every, "pulling", pull)
+        optional = {moved.name for moved in every if moved.optional}
+        moved = self._move(every, "pulling", pull)
+        done = [outcome for outcome in moved if outcome.ok or outcome.name not in optional]
         found = self.builder.images([outcome.image for outcome in done if outcome.ok])
         return [outcome.of(found[outcome.image]) if outcome.image in found else outcome for outcome in done]
 
