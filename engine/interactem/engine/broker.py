@@ -19,7 +19,7 @@ from typing import IO, Any, Literal
 
 from interactem.engine.errors import BrokerError
 from interactem.engine.files import write_private
-from interactem.engine.permissions import EXPORTS, INBOXES, Permissions
+from interactem.engine.permissions import EXPORTS, Permissions
 from interactem.engine.tether import tethered
 
 Durability = Literal["power", "process"]
@@ -52,8 +52,14 @@ class BrokerSettings:
 
 def server_config(settings: BrokerSettings, passwords: Mapping[str, str]) -> dict[str, Any]:
     """The server's configuration; its file format takes JSON. `passwords` has that of every user."""
-    run = {"jetstream": "enabled", "users": [{"user": RUN, "password": passwords[RUN]}], "exports": list(EXPORTS)}
     others = {name: _account(name, passwords[name], allowed) for name, allowed in settings.replicas.items()}
+    told = [_stream(name, subject) for name, allowed in settings.replicas.items() for subject in allowed.tell]
+    run = {
+        "jetstream": "enabled",
+        "users": [{"user": RUN, "password": passwords[RUN]}],
+        "exports": list(EXPORTS),
+        "imports": told,
+    }
     return {
         "listen": f"127.0.0.1:{settings.port}",
         "ports_file_dir": str(settings.folder),
@@ -78,15 +84,21 @@ def server_config(settings: BrokerSettings, passwords: Mapping[str, str]) -> dic
 def _account(name: str, password: str, allowed: Permissions) -> dict[str, Any]:
     """An account with one user, and nothing in it but what is imported from the run's.
 
-    The imports alone hold the user; with its permissions too, the server says so of what it refuses.
+    The imports alone hold the user; with permissions too, the server tells it what it may not publish.
     """
     imports = [{"service": {"account": RUN, "subject": subject}} for subject in allowed.publish]
-    imports += [{"stream": {"account": RUN, "subject": subject}} for subject in allowed.subscribe]
-    permissions = {
-        "publish": {"allow": list(allowed.publish)},
-        "subscribe": {"allow": [INBOXES, *allowed.subscribe]},
+    imports += [_stream(RUN, subject) for subject in allowed.subscribe]
+    imports += [_stream(account, subject) for account, subject in allowed.hear]
+    permissions = {"publish": {"allow": [*allowed.publish, *allowed.tell]}}
+    return {
+        "users": [{"user": name, "password": password, "permissions": permissions}],
+        "exports": [{"stream": subject} for subject in allowed.tell],
+        "imports": imports,
     }
-    return {"users": [{"user": name, "password": password, "permissions": permissions}], "imports": imports}
+
+
+def _stream(account: str, subject: str) -> dict[str, Any]:
+    return {"stream": {"account": account, "subject": subject}}
 
 
 def store_limit(free_bytes: int, stored_bytes: int = 0) -> int:

@@ -18,8 +18,6 @@ from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.assignment import Input, Output
 from interactem.runtime.subjects import Names
 
-INBOXES = "_INBOX.>"
-"""Where a client has its answers sent, in its own account."""
 EXPORTS: tuple[dict[str, Any], ...] = (
     {"service": "i.>"},
     {"service": "$JS.ACK.>"},
@@ -34,13 +32,17 @@ EXPORTS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Subjects, with wildcards, that a replica may publish to, and those that it may subscribe to besides its inboxes.
+    """What a replica may use, as subjects with wildcards. Nothing else exists for it.
 
-    Nothing else exists for it.
+    It may `publish` into the run's account, and `subscribe` to what is said there. What it may `tell` is heard by the
+    supervisor, and by the users that may `hear` it, given here with the names of those that tell it: what comes into
+    the run's account by an import does not go out again by another.
     """
 
     publish: tuple[str, ...]
+    tell: tuple[str, ...]
     subscribe: tuple[str, ...]
+    hear: tuple[tuple[str, str], ...]
 
 
 def user_name(operator: int, replica: int) -> str:
@@ -65,17 +67,19 @@ def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissi
         f"$JS.API.DIRECT.GET.{names.blob_stream}.{names.piece(own, replica, '*', '*')}",
         names.record(own, replica, "*"),
         names.piece(own, replica, "*", "*"),
-        names.report(own, replica),
         names.events(own, replica),
     ]
-    subscribe = [names.control(own, ">")]
     for entry in operator.assignment.inputs:
         publish += _reading(names, operator, entry, entry.partition(replica))
     for output in operator.assignment.outputs:
         if output.edges:
             publish += _writing(names, output)
-        subscribe += [names.report(reader, "*") for reader in output.readers]
-    return Permissions(tuple(publish), tuple(dict.fromkeys(subscribe)))
+    hear = [
+        (user_name(reader.index, number), names.report(reader.index, number))
+        for reader in plan.downstream(operator)
+        for number in range(reader.replicas)
+    ]
+    return Permissions(tuple(publish), (names.report(own, replica),), (names.control(own, ">"),), tuple(hear))
 
 
 def _reading(names: Names, operator: PlannedOperator, entry: Input, part: int) -> Iterator[str]:

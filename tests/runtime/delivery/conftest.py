@@ -25,13 +25,6 @@ def quick_switches() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[Any]:
-    server = harness.Server(tmp_path_factory.mktemp("server"), max_payload=harness.MEBIBYTE)
-    yield server
-    server.close()
-
-
 @pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.broker)])
 def flow(request, tmp_path) -> Iterator[Any]:
     """Makes flows: `flow(nodes, edges)`. `memory=` and `nats=` are options of that backend alone."""
@@ -41,8 +34,7 @@ def flow(request, tmp_path) -> Iterator[Any]:
         if request.param == "memory":
             backend = lambda plan: harness.MemoryBackend(plan, **(memory or {}))  # noqa: E731
         else:
-            server = request.getfixturevalue("server")
-            backend = lambda plan: harness.NatsBackend(plan, server, **(nats or {}))  # noqa: E731
+            backend = lambda plan: harness.NatsBackend(plan, tmp_path, **(nats or {}))  # noqa: E731
         made.append(harness.Flow(backend, tmp_path, nodes, edges, **options))
         return made[-1]
 

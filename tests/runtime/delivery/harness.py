@@ -26,6 +26,7 @@ from nats.errors import Error as NatsError
 from interactem.engine import streams
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.decisions import about_to_end, is_drained
+from interactem.engine.permissions import all_permissions, user_name
 from interactem.engine.plan import Plan, PlannedOperator, consumers
 from interactem.runtime import BytesMessage, Context, MessageHeader, wire
 from interactem.runtime import operator as under_operator
@@ -216,14 +217,22 @@ class MemoryBackend:
 
 
 class Server:
-    """A real NATS server, with a thread of its own that starts it and talks to it."""
+    """A plan's own NATS server, with a thread that starts it and talks to it."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, plan: Plan, folder: Path) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
-        settings = {"durability": "process", "store_bytes": 4096 * MEBIBYTE} | options
-        self.broker: EmbeddedBroker = self.call(EmbeddedBroker.start(folder / "broker", folder / "secrets", **settings))
+        self.broker: EmbeddedBroker = self.call(
+            EmbeddedBroker.start(
+                folder / "broker",
+                folder / "secrets",
+                durability="process",
+                store_bytes=4096 * MEBIBYTE,
+                max_payload=MEBIBYTE,
+                replicas=all_permissions(plan),
+            )
+        )
         self.address = Address(self.broker.url, self.broker.credentials)
         self.storer: Storer
         self.call(self._connect())
@@ -243,6 +252,10 @@ class Server:
     def restart(self) -> None:
         self.call(self.broker.restart())
 
+    @property
+    def closed(self) -> bool:
+        return self._loop.is_closed()
+
     def close(self) -> None:
         self.call(self.client.close())
         self.call(self.broker.stop())
@@ -252,11 +265,11 @@ class Server:
 
 
 class NatsBackend:
-    """The flow's streams on a real server."""
+    """The flow's streams on a real server, to which each replica connects as the user that it is in a run."""
 
-    def __init__(self, plan: Plan, server: Server, *, store_bytes: int = 256 * MEBIBYTE) -> None:
+    def __init__(self, plan: Plan, folder: Path, *, store_bytes: int = 256 * MEBIBYTE) -> None:
         self.plan = plan
-        self._server = server
+        self.server = server = Server(plan, folder / f"server-{plan.run}")
         self._storer = server.storer
         self._call = server.call
         self._call(streams.create(self._storer, plan, store_bytes))
@@ -267,11 +280,13 @@ class NatsBackend:
         async def on_report(report: Any) -> None:
             self._reports.append(msgpack.unpackb(report.data))
 
-        await self._server.client.subscribe(self.plan.names.report("*", "*"), cb=on_report)
-        await self._server.client.subscribe(self.plan.names.events("*", "*"), cb=on_report)
+        await self.server.client.subscribe(self.plan.names.report("*", "*"), cb=on_report)
+        await self.server.client.subscribe(self.plan.names.events("*", "*"), cb=on_report)
 
     def connect(self, operator: PlannedOperator, replica: int, slot: Slot) -> Any:
-        transport = NatsTransport(self._server.address, self.plan.run, operator.index, replica, slot)
+        credentials = self.server.broker.credentials_of(user_name(operator.index, replica))
+        address = Address(self.server.broker.url, credentials)
+        transport = NatsTransport(address, self.plan.run, operator.index, replica, slot)
         transport.start()
         return transport
 
@@ -279,8 +294,8 @@ class NatsBackend:
         transport.close()
         _, held = slots.read(slot)
         for reply in held:
-            self._call(self._server.client.publish(reply, b"-NAK"))
-        self._call(self._server.client.flush())
+            self._call(self.server.client.publish(reply, b"-NAK"))
+        self._call(self.server.client.flush())
 
     def tell(self, subject: str, payload: bytes) -> None:
         self._call(self._storer.store(Store(subject, payload)))
@@ -318,7 +333,9 @@ class NatsBackend:
         return list(self._reports)
 
     def close(self) -> None:
-        self._call(streams.remove(self._storer, self.plan))
+        if not self.server.closed:
+            self._call(streams.remove(self._storer, self.plan))
+            self.server.close()
 
 
 @dataclass
@@ -512,6 +529,15 @@ class Flow:
             record = self.backend.records()[self.names.record(self.operator(name).index, index, "finished")]
             for key, value in json.loads(record)["counts"].items():
                 found[key] = found.get(key, 0) + value
+        return found
+
+    def events(self, count: int) -> list[dict[str, Any]]:
+        """What replicas have said went wrong, once there is so much of it."""
+        until = time.monotonic() + WAIT
+        while len(found := [event for told in self.backend.reports() for event in told.get("events", [])]) < count:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{len(found)} of {count} events came")
+            time.sleep(0.005)
         return found
 
     def dead(self) -> list[Dead]:

@@ -6,7 +6,7 @@ import json
 import threading
 
 import pytest
-from delivery_harness import MEBIBYTE, WAIT, Collected, Flow, NatsBackend, Server, message, node, numbers, sink, source
+from delivery_harness import MEBIBYTE, WAIT, Collected, Flow, NatsBackend, message, node, numbers, sink, source
 
 from interactem.runtime import operator
 
@@ -62,7 +62,6 @@ def test_a_slow_reader_gets_small_batches(flow):
 @pytest.mark.parametrize("kills", [1, 3])
 def test_a_broker_killed_in_the_middle_loses_nothing(tmp_path, kills):
     """`kill -9`, and started again on the same store."""
-    server = Server(tmp_path, store_bytes=512 * MEBIBYTE, max_payload=MEBIBYTE)
     out = Collected()
 
     @operator
@@ -75,19 +74,18 @@ def test_a_broker_killed_in_the_middle_loses_nothing(tmp_path, kills):
         return inputs
 
     nodes = {"s": source(numbers(20_000)), "m": node(add), "f": node(forward), "k": sink(out)}
-    made = Flow(lambda plan: NatsBackend(plan, server), tmp_path, nodes, ["s > m", "m > f", "f > k"])
+    made = Flow(lambda plan: NatsBackend(plan, tmp_path), tmp_path, nodes, ["s > m", "m > f", "f > k"])
     try:
         made.start_all()
         for kill in range(kills):
             out.wait((kill + 1) * 1_000)
-            server.kill()
-            server.restart()
+            made.backend.server.kill()
+            made.backend.server.restart()
         made.finish()
         assert sorted(out.ints) == list(range(20_000))
         assert made.dead() == []
     finally:
         made.close()
-        server.close()
 
 
 def test_a_replica_finds_its_records_also_when_they_are_many(flow):

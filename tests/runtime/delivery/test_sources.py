@@ -116,8 +116,7 @@ def test_a_source_that_fails_goes_on_and_gives_up_after_its_attempts(flow):
     made.start("k")
     out.wait(3)
     assert out.ints == [0, 1, 2]
-    events = [event for report in made.backend.reports() for event in report.get("events", [])]
-    assert [(e["kind"], e["attempts"]) for e in events] == [("failure", n) for n in (1, 2, 3)]
+    assert [(e["kind"], e["attempts"]) for e in made.events(3)] == [("failure", n) for n in (1, 2, 3)]
 
 
 def polled(values):
