@@ -14,6 +14,14 @@ from interactem.engine.images.names import same_image
 USER = 65532
 """Who runs in our images unless the engine says otherwise; the number of `nonroot` in others' base images."""
 
+PUBLISHED = (
+    "ghcr.io/nersc/interactem/operator",
+    "operator",
+    "ghcr.io/nersc/interactem/distiller-streaming",
+    "distiller-streaming",
+)
+"""The base images that published Containerfiles name. They are ours also where a project has no `base-images/`."""
+
 BUILDER = "USER 0:0\n"
 RUNNER = f"USER {USER}:{USER}\n"
 

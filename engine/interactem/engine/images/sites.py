@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from interactem.engine.files import write_whole
 from interactem.engine.images.containerfiles import instructions
-from interactem.engine.images.rights import run_as_root
+from interactem.engine.images.rights import PUBLISHED, run_as_root
 from interactem.engine.indexes import pip_files, read_pip_configuration
 
 NETWORK = "host"
@@ -54,9 +54,9 @@ def pip_configuration(environment: Mapping[str, str], pip: Mapping[str, str]) ->
 
 def prepare_build(containerfile: Path, bases: Collection[str]) -> list[str]:
     """Change a Containerfile, which lies in a folder of ours, for a build here; returns what the build's command
-    line says beside the rest, which is the same for docker and podman. `bases` are the names of our base images.
+    line says beside the rest, which is the same for docker and podman. `bases` are the names of the project's own base images.
     """
-    text = run_as_root(containerfile.read_text(encoding="utf-8"), bases)
+    text = run_as_root(containerfile.read_text(encoding="utf-8"), {*PUBLISHED, *bases})
     flags = ["--network", NETWORK]
     if configuration := pip_configuration(os.environ, read_pip_configuration(pip_files(os.environ))):
         secret = containerfile.with_name("pip.conf")
