@@ -14,6 +14,7 @@ from interactem.spec.values import (
     FLOAT_TEXT,
     INTEGER_TEXT,
     LARGEST,
+    REFERENCE_TEXT,
     SMALLEST,
     MisfitError,
     Value,
@@ -22,6 +23,7 @@ from interactem.spec.values import (
     to_int,
     to_option,
     to_path,
+    to_reference,
     to_str,
 )
 from interactem.spec.wording import show
@@ -93,6 +95,18 @@ class OperatorSpecParameterMount(_WithoutOptions):
     """Whether the kernel may write to it; a container cannot otherwise."""
 
 
+class OperatorSpecParameterConnection(_WithoutOptions):
+    type: Literal["connection"]
+    """What the kernel connects to: a dict of values that stand in connections.json, and nowhere else."""
+    default: Annotated[
+        str | None,
+        BeforeValidator(
+            fitting(to_reference), json_schema_input_type=Annotated[str, Field(pattern=REFERENCE_TEXT)] | None
+        ),
+    ] = None
+    """The connection's name: @family.alias."""
+
+
 class OperatorSpecParameterStrEnum(OperatorSpecParameterBase):
     type: Literal["str-enum"]
     """One of several texts."""
@@ -125,6 +139,7 @@ OperatorSpecParameter = Annotated[
     | OperatorSpecParameterFloat
     | OperatorSpecParameterBoolean
     | OperatorSpecParameterMount
+    | OperatorSpecParameterConnection
     | OperatorSpecParameterStrEnum,
     Field(discriminator="type"),
 ]
@@ -136,6 +151,7 @@ _CONVERTERS: dict[str, Callable[[object], Value]] = {
     "float": to_float,
     "bool": to_bool,
     "mount": to_path,
+    "connection": to_reference,
 }
 
 

@@ -15,6 +15,8 @@ INTEGER_TEXT = r"^[+-]?[0-9]{1,19}$"
 FLOAT_TEXT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 BOOLEAN_TEXT = r"^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|1|0)$"
 
+REFERENCE_TEXT = r"^@[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+$"
+
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """The integers that travel: those of 64 bits."""
 
@@ -79,6 +81,15 @@ def to_path(value: object) -> str:
     if isinstance(value, str) and value and "\0" not in value:
         return value
     raise MisfitError(f"{show(value)} is not a path", "give the path of a file or folder of this machine")
+
+
+def to_reference(value: object) -> str:
+    """Takes the text of a reference to a connection: `@family.alias`."""
+    if isinstance(value, str) and re.fullmatch(REFERENCE_TEXT, value):
+        return value
+    # what does not begin like a name may be the secret itself
+    shown = show(value) if isinstance(value, str) and value.startswith("@") else kind(value)
+    raise MisfitError(f"{shown} does not name a connection", 'give "@family.alias", as in connections.json')
 
 
 def to_option(value: object, options: Sequence[str]) -> str:
