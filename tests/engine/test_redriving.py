@@ -63,6 +63,25 @@ def test_what_is_no_letter_is_said(shelf):
         run(letters(shelf, PLAN))
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"partition": 1}, {"partition": "0.>"}, {"redriven": "often"}, {"failure": None}, {"time": "now"}]
+)
+def test_what_a_letter_says_wrongly_is_said(shelf, wrong):
+    put(shelf, 1, **wrong)
+    with pytest.raises(EngineError, match="cannot be read"):
+        run(letters(shelf, PLAN))
+
+
+def test_a_letter_goes_back_to_where_it_failed_whatever_it_says(shelf):
+    """An operator can write what it likes into a letter of its own, but not under another's subject."""
+    shelf.stored[NAMES.dead(0, "source.7")] = shelf.stored.pop(put(shelf, 7, operator="sink", port="other", edge=1))
+    (letter,) = run(letters(shelf, PLAN))
+    assert (letter.operator, letter.port) == ("middle", "in")
+    run(redrive(shelf, PLAN, [letter]))
+    assert NAMES.retry(0, 0) in shelf.stored
+    assert NAMES.retry(1, 0) not in shelf.stored
+
+
 def test_a_letter_is_sent_again_under_a_new_root_and_removed(shelf):
     subject = put(shelf, 7, blob="b", chunks=2)
     assert run(redrive(shelf, PLAN, run(letters(shelf, PLAN)))) == ["middle"]

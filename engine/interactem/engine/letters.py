@@ -14,6 +14,7 @@ from interactem.runtime.connections import Storer
 from interactem.runtime.errors import WireError
 from interactem.runtime.ids import redriven_id
 from interactem.runtime.messages import BytesMessage
+from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Store
 
 
@@ -88,27 +89,34 @@ class Choice:
 async def letters(storer: Storer, plan: Plan) -> list[DeadLetter]:
     """All dead letters of a run, the oldest first."""
     stored = await storer.last(plan.names.dead_stream, [plan.names.dead("*", "*")])
-    return sorted(map(_letter, stored.items()), key=lambda letter: (letter.time, letter.id))
+    found = [_letter(plan, subject, payload) for subject, payload in stored.items()]
+    return sorted(found, key=lambda letter: (letter.time, letter.id))
 
 
-def _letter(item: tuple[str, bytes]) -> DeadLetter:
-    subject, payload = item
+def _letter(plan: Plan, subject: str, payload: bytes) -> DeadLetter:
+    # the subject tells whose it is: that, unlike what stands in it, was not for its writer to choose
+    edge = int(subject.split(".")[3])
+    operator, entry = plan.reader(edge)
     try:
         (message,), about = wire.decode(payload)
-    except (WireError, ValueError) as error:
+        failure = about["failure"]
+        if about["partition"] not in range(entry.partitions):
+            raise ValueError(f"there is no partition {about['partition']!r}")
+        redriven = int(about.get("redriven", 0))
+        about |= {"edge": edge, "operator": operator.key, "port": entry.port, "redriven": redriven}
+        return DeadLetter(
+            subject,
+            message,
+            operator.key,
+            entry.port,
+            str(failure["error"]),
+            str(failure["traceback"]),
+            int(failure["attempts"]),
+            float(about["time"]),
+            about,
+        )
+    except (WireError, ValueError, TypeError, KeyError) as error:
         raise EngineError(f"the dead letter at {subject} cannot be read: {error}") from None
-    failure = about["failure"]
-    return DeadLetter(
-        subject,
-        message,
-        about["operator"],
-        about["port"],
-        failure["error"],
-        failure["traceback"],
-        failure["attempts"],
-        about["time"],
-        about,
-    )
 
 
 async def redrive(storer: Storer, plan: Plan, chosen: Iterable[DeadLetter]) -> list[str]:
@@ -153,8 +161,8 @@ async def unfinish(storer: Storer, plan: Plan, operators: Iterable[str]) -> None
 
 def _again(plan: Plan, letter: DeadLetter) -> Store:
     kept: dict[str, Any] = {name: letter.about[name] for name in ("blob", "chunks") if name in letter.about}
-    times = int(letter.about.get("redriven", 0)) + 1
+    times = letter.about["redriven"] + 1
     name = redriven_id(letter.id, times)
     payload = wire.encode([wire.pack(letter.message, name)], {**kept, "redriven": times})
     subject = plan.names.retry(letter.about["edge"], letter.about["partition"])
-    return Store(subject, payload, f"{letter.about['edge']}:{name}", wire=True)
+    return Store(subject, payload, f"{letter.about['edge']}:{short_hash(name)}", wire=True)

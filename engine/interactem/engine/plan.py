@@ -85,6 +85,14 @@ class Plan:
         """Raises `KeyError`."""
         return {operator.key: operator for operator in self.operators}[key]
 
+    def reader(self, edge: int) -> tuple[PlannedOperator, Input]:
+        """The operator that an edge ends at, and its input there. Raises `KeyError`."""
+        for operator in self.operators:
+            for entry in operator.assignment.inputs:
+                if entry.edge == edge:
+                    return operator, entry
+        raise KeyError(edge)
+
     def upstream(self, operator: PlannedOperator) -> tuple[PlannedOperator, ...]:
         streams = {entry.stream for entry in operator.assignment.inputs}
         return tuple(o for o in self.operators if any(out.stream in streams for out in o.assignment.outputs))
