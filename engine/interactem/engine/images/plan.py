@@ -30,11 +30,6 @@ class BakePlan:
     def bases(self) -> tuple[Target, ...]:
         return tuple(target for target in self.targets if target.kind == "base")
 
-    @property
-    def outsiders(self) -> tuple[str, ...]:
-        """All images that none of the targets makes, each once."""
-        return tuple(dict.fromkeys(image for target in self.targets for image in self.outside[target.name]))
-
     def with_ancestors(self, names: Iterable[str]) -> frozenset[str]:
         """These targets and all that they build on."""
         found: set[str] = set()
