@@ -69,7 +69,7 @@ async def make_launcher(plan: Plan, record: Callable[..., None]) -> Launcher:
     from interactem.engine.containers.launcher import ContainerLauncher
 
     engine = await _engine(plan.launcher, (Path(operator.folder) for operator in plan.operators))
-    record("engine", name=engine.name, version=engine.version, socket=engine.socket)
+    record("engine", engine=engine.name, release=engine.version, socket=engine.socket)
     for name in await asyncio.to_thread(remove_of_run, engine, plan.run):
         record("removed", container=name, reason="it was left by a supervisor that was killed")
     return ContainerLauncher(engine, record=record)

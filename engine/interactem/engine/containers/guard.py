@@ -78,9 +78,11 @@ def remove_all(path: str, label: str) -> int:
     """Remove the containers with the label; how many there were."""
     filters = quote(json.dumps({"label": [label]}))
     found = json.loads(_ask(path, "GET", f"/containers/json?all=true&filters={filters}"))
-    for container in found:
-        _ask(path, "POST", f"/containers/{container['Id']}/kill?signal=KILL")
-        _ask(path, "DELETE", f"/containers/{container['Id']}?force=true&v=true")
+    names = [container["Id"] for container in found]
+    for name in names:
+        _ask(path, "POST", f"/containers/{name}/kill?signal=KILL")
+    for name in names:
+        _ask(path, "DELETE", f"/containers/{name}?force=true&v=true")
     return len(found)
 
 

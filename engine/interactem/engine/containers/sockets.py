@@ -23,6 +23,9 @@ VARIABLES: Mapping[EngineName, tuple[str, ...]] = {
     "podman": ("CONTAINER_HOST", "PODMAN_SERVICE_URI"),
     "docker": ("DOCKER_HOST",),
 }
+_SYSTEM: Mapping[EngineName, str] = {"podman": "/run/podman/podman.sock", "docker": "/var/run/docker.sock"}
+_OWN: Mapping[EngineName, str] = {"podman": "podman/podman.sock", "docker": "docker.sock"}
+"""In the user's runtime folder."""
 START_SECONDS = 20.0
 IDLE_SECONDS = 60
 """A service that we started ends by itself after so long without anybody."""
@@ -45,11 +48,8 @@ def candidates(engine: EngineName, environment: Mapping[str, str], uid: int) -> 
         if environment.get(name):
             return [Candidate(_path(engine, name, environment[name]), name)]
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
-    own, system = {
-        "podman": (f"{runtime}/podman/podman.sock", "/run/podman/podman.sock"),
-        "docker": (f"{runtime}/docker.sock", "/var/run/docker.sock"),
-    }[engine]
-    return [Candidate(system)] if uid == 0 else [Candidate(own), Candidate(system)]
+    system = Candidate(_SYSTEM[engine])
+    return [system] if uid == 0 else [Candidate(f"{runtime}/{_OWN[engine]}"), system]
 
 
 def _path(engine: EngineName, name: str, address: str) -> str:
