@@ -21,6 +21,7 @@ from interactem.runtime.errors import LoadError, SettingsError, SetUpError, Stat
 from interactem.runtime.init import stand_behind_init
 from interactem.runtime.loading import load, user_traceback
 from interactem.runtime.replica import FinishError, Replica, SourceError
+from interactem.runtime.secrets import Secrets
 from interactem.runtime.settings import Settings
 from interactem.runtime.slot import Slot
 from interactem.runtime.tether import die_with_parent
@@ -60,6 +61,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
 def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
     if settings.parent is not None:
         die_with_parent(settings.parent)
+    secrets = Secrets.read(settings.connections)
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
     with Slot(settings.slot) as slot:
@@ -75,8 +77,10 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             run=settings.run,
             outputs=settings.outputs,
             logger=log,
+            mask=secrets.mask,
         )
-        replica = Replica(assignment, kernel, transport, context, parameters={}, slot=slot, arm=_end_after)
+        own = secrets.connections
+        replica = Replica(assignment, kernel, transport, context, parameters=own, slot=slot, arm=_end_after)
         _stop_when_asked(replica)
         faulthandler.enable()
         # a call that outlasts its limit ends the process even while it keeps the interpreter to itself

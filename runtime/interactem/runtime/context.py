@@ -9,6 +9,7 @@ from typing import Any
 
 from interactem.runtime.errors import StateError
 from interactem.runtime.loops import Loop
+from interactem.runtime.secrets import Mask
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class Context:
     shared_input: bool = False
     """Whether a message may come to any of several replicas: then there can be no state."""
     position_used: bool = False
+    mask: Mask = field(default_factory=Mask)
+    """Hides the values of connections in what is told of failures."""
     loop: Loop | None = None
     """The event loop that coroutines run on, where it runs between calls too."""
 

@@ -90,7 +90,7 @@ class Ending:
         return made, weight
 
     def _failed(self, error: Exception, failures: int) -> None:
-        failure = Failure.of(error, failures)
+        failure = Failure.of(error, failures, self._context.mask.text)
         self._log.log("finish function", failure)
         self._reporter.event("failure", failure.to_value())
         if is_last(failures, self._assignment.max_attempts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,13 +23,16 @@ class Failure:
     traceback: str = ""
 
     @classmethod
-    def of(cls, error: BaseException, attempts: int) -> Self:
+    def of(cls, error: BaseException, attempts: int, hide: Callable[[str], str] = str) -> Self:
+        """`hide` takes out of a text what must not be read by others."""
         try:
             text = str(error)
         except Exception as second:  # an author's __str__ may itself be wrong
             text = f"its text cannot be read: {type(second).__name__}"
         summary = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        return cls(attempts, _plain(summary)[:ERROR_BYTES].decode(errors="ignore"), _traceback(error))
+        traceback = _plain(hide(user_traceback(error)))[-TRACEBACK_BYTES:]
+        summary_bytes = _plain(hide(summary))[:ERROR_BYTES]
+        return cls(attempts, summary_bytes.decode(errors="ignore"), traceback.decode(errors="ignore"))
 
     @classmethod
     def from_value(cls, value: dict[str, Any]) -> Self:
@@ -36,10 +40,6 @@ class Failure:
 
     def to_value(self) -> dict[str, Any]:
         return {"attempts": self.attempts, "error": self.error, "traceback": self.traceback}
-
-
-def _traceback(error: BaseException) -> str:
-    return _plain(user_traceback(error))[-TRACEBACK_BYTES:].decode(errors="ignore")
 
 
 def _plain(text: str) -> bytes:

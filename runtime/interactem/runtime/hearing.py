@@ -20,7 +20,7 @@ class Hearing:
     """Receives for a replica: deliveries are returned, records are heard.
 
     `parameters` is one dict for the life of the replica, changed in place, so that a generator that runs sees what is
-    new. `forget` is told the low watermarks.
+    new. Those that it begins with are the replica's own, and stay. `forget` is told the low watermarks.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Hearing:
         forget: Callable[[str, int], None],
     ) -> None:
         self.parameters = dict(parameters)
+        self._own = dict(parameters)
         self.crashes: dict[tuple[int, str], Failure] = {}
         self.told_to_finish = False
         self.drained = False
@@ -102,7 +103,7 @@ class Hearing:
         elif kind == "drain" and self._assignment.is_source:
             self.told_to_finish = self.drained = True
         elif kind == "parameters":
-            new = json.loads(payload)
+            new = {**json.loads(payload), **self._own}
             self.parameters.update(new)
             for name in self.parameters.keys() - new.keys():
                 del self.parameters[name]

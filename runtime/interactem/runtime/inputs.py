@@ -196,7 +196,7 @@ class Inputs:
         except Exception as error:
             self._outbox.check()
             self._slot.leave()
-            failure = Failure.of(error, batch.failed + 1)
+            failure = Failure.of(error, batch.failed + 1, self._context.mask.text)
         self._log.log(f"message {batch.ids[self._index]}", failure)
         self._keep(batch, range(indexes.start, self._index), made)
         self._roll_back(batch)

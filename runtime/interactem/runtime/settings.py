@@ -9,6 +9,7 @@
 | `INTERACTEM_CREDENTIALS` | a file with the broker's user and password, as JSON; may be absent |
 | `INTERACTEM_OUTPUTS` | the folder that sinks write to; default `outputs` |
 | `INTERACTEM_DATA_DIRECTORY` | where mounts appear; default `/mnt` |
+| `INTERACTEM_CONNECTIONS` | a file with the values of the operator's connections; may be absent |
 | `INTERACTEM_SLOT` | the crash slot's file; may be absent |
 | `INTERACTEM_PARENT` | the process to die with; may be absent |
 """
@@ -32,6 +33,7 @@ class Settings:
     replica: int = 0
     outputs: Path = Path("outputs")
     slot: Path | None = None
+    connections: Path | None = None
     parent: int | None = None
 
     @classmethod
@@ -63,6 +65,7 @@ class Settings:
             address=Address(text("BROKER"), path("CREDENTIALS")),
             outputs=path("OUTPUTS") or Path("outputs"),
             slot=path("SLOT"),
+            connections=path("CONNECTIONS"),
             parent=number("PARENT", 0) or None,
         )
         if wrong:

@@ -57,8 +57,9 @@ def call(
     """What an operator makes of a message, or of several, one after the other.
 
     `operator` is a folder with a `run.py`, that file, or a function under `@operator`. With an `operator.json` beside
-    it, `parameters` are typed by it and its defaults apply; without, they reach the kernel as given. A source gets no
-    message; `limit` ends it after that many messages, and one that is not a generator is called once without it.
+    it, `parameters` are typed by it and its defaults apply; without, they reach the kernel as given. A connection is
+    given as the dict that the kernel gets. A source gets no message; `limit` ends it after that many messages, and one
+    that is not a generator is called once without it.
 
     `mounts` are files or folders by the name of their parameter; the kernel sees them in its data directory.
     `outputs` is where a sink writes (default: a folder that is gone afterwards). `state` is what `context.state`
@@ -272,7 +273,7 @@ def _split_mounts(
     if spec is None:
         return given, {name: Path(path) for name, path in mounts.items()}
     overrides = {**given, **{name: str(path) for name, path in mounts.items()}}
-    values: dict[str, Any] = resolve_parameters(spec, overrides, path="parameters")
+    values = _with_connections(spec, overrides)
     names = [parameter.name for parameter in spec.parameters if parameter.type == "mount"]
     unfit = [name for name in mounts if name not in names]
     if unfit:
@@ -281,6 +282,18 @@ def _split_mounts(
         {name: value for name, value in values.items() if name not in names},
         {name: Path(values[name]) for name in names if name in values},
     )
+
+
+def _with_connections(spec: OperatorSpec, given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters' values. A connection is given as the dict that the kernel gets."""
+    names = [parameter.name for parameter in spec.parameters if parameter.type == "connection"]
+    connections = {name: given[name] for name in names if isinstance(given.get(name), dict)}
+    overrides = {**given, **dict.fromkeys(connections, "@given.here")}
+    values: dict[str, Any] = resolve_parameters(spec, overrides, path="parameters")
+    missing = [name for name in names if name in values and name not in connections]
+    if missing:
+        raise ParameterError(missing[0], "give the values of the connection, as a dict: connections.json is not read")
+    return {**values, **connections}
 
 
 @contextmanager
