@@ -31,6 +31,7 @@ from interactem.engine.tending import TendedReplica, Tender
 from interactem.engine.watermarks import Watermarks
 from interactem.runtime.connections import Storer, connect
 from interactem.runtime.errors import TransportError
+from interactem.runtime.reports import EVENT_DETAILS, EVENT_KINDS
 from interactem.runtime.transports import Store
 
 OBSERVE_SECONDS = 0.25
@@ -139,7 +140,9 @@ class Supervisor:
     async def _set_up(self) -> None:
         self._around.lay_down(self.plan)
         name = f"{self.plan.run} supervisor"
-        self._client = await connect(self._around.address, name, reconnected=self._reconnected)
+        self._client = await connect(
+            self._around.address, name, reconnected=self._reconnected, denied=lambda error: self._fail(str(error))
+        )
         self._storer = Storer(self._client)
         await self._storer.open()
         await streams.create(self._storer, self.plan, self._around.store_bytes)
@@ -288,7 +291,9 @@ class Supervisor:
         operator, replica = map(int, message.subject.split(".")[3:5])
         key = self.plan.operators[operator].key
         for event in msgpack.unpackb(message.data)["events"]:
-            self._around.events.record(event.pop("kind"), operator=key, replica=replica, **event)
+            if event["kind"] in EVENT_KINDS:  # the others are the engine's own
+                details = {name: event[name] for name in EVENT_DETAILS if name in event}
+                self._around.events.record(event["kind"], operator=key, replica=replica, **details)
 
     async def _show(self) -> None:
         while True:

@@ -16,6 +16,8 @@ from interactem.runtime.transports import Transport
 REPORT_SECONDS = 0.25
 EVENT_BYTES = 64_000
 """So much of events is told at once; of what is beyond, only the number."""
+EVENT_KINDS = frozenset({"failure", "dead", "omitted"})
+EVENT_DETAILS = ("id", "attempts", "error", "traceback", "events")
 LOGGED_AT_ONCE = 3
 LOG_SECONDS = 1.0
 
