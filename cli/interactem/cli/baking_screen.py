@@ -59,10 +59,9 @@ class BakeScreen:
 
     def observe(self, name: str, state: State, step: str) -> None:
         with self._lock:
-            row = self._rows.get(name)
-            if row is None:
-                row = self._rows[name] = Row(state, step)
-            changed = row.state != state or bool(step)
+            new = name not in self._rows
+            row = self._rows.setdefault(name, Row(state, step))
+            changed = new or row.state != state or bool(step)
             row.state, row.step = state, step
             if state not in DOING:
                 row.seconds = time.monotonic() - row.start
