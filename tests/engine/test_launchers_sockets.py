@@ -129,7 +129,7 @@ def test_podmans_service_is_started_where_there_is_none(podman, tmp_path):
 
 def test_a_service_that_does_not_start_says_why(podman):
     podman("#!/bin/sh\necho 'newuidmap is not installed' >&2\nexit 125\n")
-    with pytest.raises(NoEngineError, match=r"cannot be started: newuidmap is not installed; see whether .*podman info"):
+    with pytest.raises(NoEngineError, match=r"cannot be started: newuidmap is not installed; see .*podman info"):
         find_socket("podman", os.environ)
 
 
