@@ -42,10 +42,13 @@ class Engine:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([self.name, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
+    def attempt(self, image: str, *words: str, flags: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run a program, the first word, in a container."""
+        return self.command("run", "--rm", "--network", "host", *flags, "--entrypoint", words[0], image, *words[1:])
+
     def run(self, image: str, *words: str, flags: tuple[str, ...] = ()) -> str:
-        """What a program in a container prints; it must end well. The first word is the program."""
-        place = ("--network", "host", *flags, "--entrypoint", words[0])
-        done = self.command("run", "--rm", *place, image, *words[1:])
+        """What the program prints; it must end well."""
+        done = self.attempt(image, *words, flags=flags)
         assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 

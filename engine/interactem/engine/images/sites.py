@@ -53,8 +53,10 @@ def pip_configuration(environment: Mapping[str, str], pip: Mapping[str, str]) ->
 
 
 def prepare_build(containerfile: Path, bases: Collection[str]) -> list[str]:
-    """Change a Containerfile, which lies in a folder of ours, for a build here; returns what the build's command
-    line says beside the rest, which is the same for docker and podman. `bases` are the names of the project's own base images.
+    """Change a Containerfile, which lies in a folder of ours, for a build here.
+
+    Returns what the build's command line says beside the rest, the same for docker and podman. `bases` are the names
+    of the project's own base images.
     """
     text = run_as_root(containerfile.read_text(encoding="utf-8"), {*PUBLISHED, *bases})
     flags = ["--network", NETWORK]
