@@ -15,6 +15,7 @@ from interactem.cli.failures import INTERRUPTED, InvalidError
 from interactem.cli.graphs import LoadedPipeline, load_pipeline
 from interactem.cli.output import console, counted, print_json, print_table, say
 from interactem.engine import PreparedRun, RunResult, execute, prepare, reopen
+from interactem.engine.connections import find_connections
 from interactem.engine.detached import detach
 from interactem.engine.interrupts import interrupts
 from interactem.engine.plan import LauncherName
@@ -71,6 +72,7 @@ def run(
             broker=broker,
             launcher=launcher,
             locked=locked,
+            connections=find_connections(Path(loaded.graph.source)),
             progress=tell,
         )
 

@@ -14,6 +14,7 @@ from interactem.engine.interrupts import interrupts
 from interactem.engine.runs import PreparedRun, execute, reopen
 from interactem.runtime.connections import Address
 from interactem.runtime.errors import InteractemRuntimeError
+from interactem.spec import SpecError
 
 START_SECONDS = 60.0
 
@@ -63,5 +64,5 @@ if __name__ == "__main__":
     try:
         folder, *broker = sys.argv[1:]
         sys.exit(asyncio.run(_main(Path(folder), Address(broker[0], *map(Path, broker[1:])) if broker else None)))
-    except (EngineError, InteractemRuntimeError) as error:
+    except (EngineError, InteractemRuntimeError, SpecError) as error:
         sys.exit(str(error))

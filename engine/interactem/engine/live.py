@@ -46,6 +46,8 @@ def _typed(spec: OperatorSpec, key: str, name: str, value: object) -> Any:
         raise SpecError([Problem("", path, f"there is no parameter {name!r}", hint)])
     if parameters[name].type == "mount":
         raise SpecError([Problem("", path, "a mount cannot change while a run goes on", "start a new run with --set")])
+    if parameters[name].type == "connection":
+        raise SpecError([Problem("", path, "a connection cannot change while a run goes on", "start a new run")])
     return coerce(parameters[name], value, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -10,15 +11,17 @@ class ReplicaLog:
     """Appends a replica's lines to its file.
 
     Lines that cannot be written, as on a full disk, are lost and counted: the replica must not wait for its log. How
-    many were lost is written as soon as there is room again.
+    many were lost is written as soon as there is room again. `hide` takes out of a line what must not be in it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hide: Callable[[bytes], bytes] = bytes) -> None:
         self.lost = 0
         self._path = path
+        self._hide = hide
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def __call__(self, line: bytes) -> None:
+        line = self._hide(line)
         if self.lost:
             line = b"(%d lines were lost: the disk was full)\n%s" % (self.lost, line)
         try:

@@ -40,7 +40,8 @@ class PinnedImage:
 class PlannedOperator:
     """An operator's part in the run. `parameters` are the kernel's; `mounts` map names to paths of the host.
 
-    `writable` are the names of the mounts that may be written to.
+    `writable` are the names of the mounts that may be written to. `connections` has the names of connections by
+    parameter; their values are never in a plan.
     """
 
     key: str
@@ -51,6 +52,7 @@ class PlannedOperator:
     mounts: dict[str, str] = field(default_factory=dict)
     writable: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
+    connections: dict[str, str] = field(default_factory=dict)
 
     @property
     def index(self) -> int:
@@ -72,6 +74,8 @@ class Plan:
     launcher: LauncherName = "process"
     images: dict[str, PinnedImage] = field(default_factory=dict)
     """Of the operators that run in containers, by their names in the catalog."""
+    connections: str = ""
+    """The file with the values of connections, if there is one."""
 
     @property
     def in_containers(self) -> bool:
@@ -126,6 +130,7 @@ class Plan:
             dict(value["specs"]),
             value.get("launcher", "process"),
             {name: PinnedImage(**image) for name, image in value.get("images", {}).items()},
+            value.get("connections", ""),
         )
 
 
@@ -180,10 +185,14 @@ def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payloa
             ack_wait=ACK_WAIT,
         )
         parameters, mounts = split_mounts(spec, graph.parameters(key))
+        connections = connections_named(spec, parameters)
+        parameters = {name: value for name, value in parameters.items() if name not in connections}
         name = graph.operators[key].operator
         writable = tuple(p.name for p in spec.parameters if p.type == "mount" and p.writable and p.name in mounts)
         folder, resources = str(folders[name]), graph.resources(key)
-        operators.append(PlannedOperator(key, name, folder, assignment, parameters, mounts, writable, resources))
+        operators.append(
+            PlannedOperator(key, name, folder, assignment, parameters, mounts, writable, resources, connections)
+        )
     specs = {op.operator: graph.spec(op.key).model_dump(mode="json", exclude_none=True) for op in operators}
     return Plan(run, graph.pipeline.name, graph.pipeline.durability, tuple(operators), specs)
 
@@ -193,6 +202,12 @@ def split_mounts(spec: OperatorSpec, parameters: Mapping[str, Any]) -> tuple[dic
     mounts = {p.name for p in spec.parameters if p.type == "mount"}
     given = {name: value for name, value in parameters.items() if name not in mounts}
     return given, {name: str(value) for name, value in parameters.items() if name in mounts}
+
+
+def connections_named(spec: OperatorSpec, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The names of connections among an operator's parameters."""
+    names = [p.name for p in spec.parameters if p.type == "connection" and p.name in parameters]
+    return {name: str(parameters[name]) for name in names}
 
 
 def _partitions(graph: Graph, key: str) -> int:

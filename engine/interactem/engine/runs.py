@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 from nats.aio.client import Client
 
 from interactem.engine.broker import MEBIBYTE, EmbeddedBroker, store_limit
+from interactem.engine.connections import RunConnections, connections_of_graph, connections_of_plan
 from interactem.engine.environments import Environment, Progress
 from interactem.engine.errors import BrokerError, RunFolderError
 from interactem.engine.files import write_private
@@ -67,6 +68,7 @@ class PreparedRun:
     folder: RunFolder
     environments: Mapping[str, Environment]
     broker: Address | None = None
+    connections: RunConnections = field(default_factory=RunConnections)
 
     @property
     def run(self) -> str:
@@ -99,17 +101,19 @@ async def prepare(
     broker: str | None = None,
     launcher: LauncherName = "process",
     locked: Path | None = None,
+    connections: Path | None = None,
     progress: Progress = lambda operator, text: None,
 ) -> PreparedRun:
     """Check everything, make environments or find images, and lay down the run's folder.
 
     Nothing is left of the folder on an error. `folders` has the folder of each operator that the graph names. `broker`
     is the address of an existing NATS server; without it the run starts one of its own. With `locked`, the plan.json
-    of an earlier run, containers are of exactly its images. Raises `SpecError` for a graph that does not hold,
-    `DependencyError`, `OperatorError` for a `run.py` that does not load, `ContainerError` for engines and images,
+    of an earlier run, containers are of exactly its images. `connections` is the file with the connections' values.
+    Raises `SpecError` for a graph that does not hold and for connections that cannot be resolved, `DependencyError`, `OperatorError` for a `run.py` that does not load, `ContainerError` for engines and images,
     `RunFolderError`, and `BrokerError` or `TransportError` for a server that cannot be used.
     """
     graph.check()
+    resolved = connections_of_graph(graph, connections)
     used = {operator.operator: folders[operator.operator].resolve() for operator in graph.operators.values()}
     run = new_run_id()
     place = run_dir or Path("runs") / run
@@ -120,8 +124,8 @@ async def prepare(
     address, payload = await _reachable(run, broker)
     payload = max(LEAST_PAYLOAD, min(payload, largest_payload(graph, store_bytes)))
     plan = _with_absolute_mounts(make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE))
-    plan = replace(plan, launcher=launcher, images=dict(ready.images))
-    return PreparedRun(plan, _laid_down(place, plan), ready.environments, address)
+    plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file)
+    return PreparedRun(plan, _laid_down(place, plan), ready.environments, address, resolved)
 
 
 def _check_place(place: Path, *, own_broker: bool) -> int:
@@ -203,13 +207,15 @@ async def reopen(
 ) -> PreparedRun:
     """A run that has not come to its end, to be gone on with; with `again` also one that has.
 
-    Raises `RunFolderError` where there is none, or nothing to go on with.
+    Raises `RunFolderError` where there is none, or nothing to go on with, and `SpecError` for connections that cannot
+    be resolved any more.
     """
     folder = RunFolder.open(path)
     plan = Plan.from_value(folder.read_plan())
     result = collect(path)
     if result is not None and result.state == "completed" and not again:
         raise RunFolderError(folder.path, f"the run {plan.run} is complete; start a new one with: pipeline run")
+    resolved = connections_of_plan(plan)
     used = {operator.operator: Path(operator.folder) for operator in plan.operators}
     names = {name: image.name for name, image in plan.images.items()}
     ready = await make_ready(plan.launcher, used, names, progress, locked=plan.images, source=str(folder.plan))
@@ -217,7 +223,7 @@ async def reopen(
         broker, _ = await _reachable(plan.run, broker)
     elif broker is None and _was_external(folder):
         raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
-    return PreparedRun(plan, folder, ready.environments, broker)
+    return PreparedRun(plan, folder, ready.environments, broker, resolved)
 
 
 def read_plan(path: Path) -> Plan:
@@ -282,6 +288,7 @@ async def _execute(
                     broker=broker,
                     programs={},
                     images={name: image.id for name, image in plan.images.items()},
+                    connections=prepared.connections.lay_down(secrets_folder(plan.run)),
                     tell=watch or (lambda text: None),
                 )
                 supervisor = Supervisor(plan, around, observe)

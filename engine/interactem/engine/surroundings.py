@@ -9,6 +9,7 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 
 from interactem.engine.broker import EmbeddedBroker
+from interactem.engine.connections import LaidConnections
 from interactem.engine.folders import EventLog, RunFolder
 from interactem.engine.launchers import Launch, Launcher, Place
 from interactem.engine.permissions import user_name
@@ -43,6 +44,7 @@ class Surroundings:
     broker: EmbeddedBroker | None = None
     programs: MutableMapping[str, Path] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
+    connections: LaidConnections = field(default_factory=LaidConnections)
     tell: Callable[[str], None] = lambda text: None
 
     def slot(self, operator: PlannedOperator, replica: int) -> Path:
@@ -91,6 +93,9 @@ class Surroundings:
         credentials = self.credentials(operator, replica)
         if credentials is not None:
             places["INTERACTEM_CREDENTIALS"] = Place(credentials, f"{INSIDE}/credentials.json", owned=True)
+        connections = self.connections.files.get(operator.key)
+        if connections is not None:
+            places["INTERACTEM_CONNECTIONS"] = Place(connections, f"{INSIDE}/connections.json", owned=True)
         return Launch(
             operator=operator.key,
             replica=replica,

@@ -94,7 +94,8 @@ class Tender:
         """
         operator = replica.operator
         tally = self._tallies[operator.index]
-        replica.log = ReplicaLog(self._around.folder.log(operator.key, replica.index))
+        hide = self._around.connections.mask(operator.key).line
+        replica.log = ReplicaLog(self._around.folder.log(operator.key, replica.index), hide)
         while True:
             begun = time.monotonic()
             tally.close(replica.index)  # only now: what an incarnation said last may come after its end
