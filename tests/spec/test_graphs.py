@@ -57,6 +57,14 @@ def test_a_misspelt_operator_is_suggested(graph, pipeline_value):
     ]
 
 
+def test_an_image_of_which_nothing_is_known(graph, pipeline_value):
+    pipeline_value["operators"]["partial"] = {"image": "localhost:5001/partial"}
+    [problem] = graph(pipeline_value).problems()
+    assert problem.path == "$.operators.partial.image"
+    assert "localhost:5001/partial" in problem.message
+    assert "--launcher" in problem.hint
+
+
 def test_operators_are_listed_where_none_is_near(graph, pipeline_value):
     pipeline_value["operators"]["partial"]["operator"] = "zzz"
     (found,) = lines(graph(pipeline_value))

@@ -43,6 +43,16 @@ def test_what_is_written_loads_as_the_same(pipeline_value):
     assert parse_pipeline(text, "again") == pipeline
 
 
+def test_an_operator_may_be_named_by_its_image(pipeline_value):
+    pipeline_value["operators"]["partial"] = {"image": "localhost:5001/partial"}
+    pipeline = parse_pipeline(pipeline_value, "p")
+    assert (pipeline.operators["partial"].operator, pipeline.operators["partial"].image) == (
+        "localhost:5001/partial",
+    ) * 2
+    assert parse_pipeline(pipeline.model_dump(mode="json", by_alias=True), "p") == pipeline
+    assert pipeline.operators["frames"].image is None
+
+
 def test_a_reference_splits_at_its_first_dot():
     edge = PipelineEdge.between("frames.offsets.emd", PortReference("a", "in"))
     assert edge.source == ("frames", "offsets.emd")
@@ -84,6 +94,9 @@ def operator_with(**changes):
         (operator_with(replicas=0), "$.operators.a.replicas: 0 is too small; give 1 or more"),
         (operator_with(replicas="2"), "$.operators.a.replicas: should be a whole number, not a string"),
         (operator_with(operator=None), "$.operators.a.operator: should be a string, not null"),
+        (operator_with(image="y"), "$.operators.a: it is named twice, by operator and by image; keep one of both"),
+        (operator_with(image=1), "$.operators.a.image: should be a string, not a number"),
+        ({"operators": {"a": {}}}, "$.operators.a.operator: is missing"),
         (operator_with(timeout=-1), "$.operators.a.timeout: -1 is too small"),
         (operator_with(parameters={"x": [1]}), "$.operators.a.parameters.x: a parameter's value cannot be a list"),
         ({"edges": [{"from": "a.b"}]}, "$.edges[0].to: is missing; give the input port"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from interactem.cli.failures import InvalidError
 from interactem.engine.catalog import Catalog, find_root
+from interactem.engine.containers.engines import EngineName
 from interactem.spec import Graph, OperatorSpec, PipelineSpec, Problem, SpecError, parse_assignment, parse_pipeline
 from interactem.spec.pipelines import operator_path
 
@@ -37,13 +39,29 @@ class LoadedPipeline:
         return self.graph
 
 
-def load_pipeline(file: Path, assignments: Iterable[str] = ()) -> LoadedPipeline:
-    """A pipeline file with `operator.parameter=value` set in it. Raises `InvalidError`, `SpecError`."""
+def load_pipeline(
+    file: Path,
+    assignments: Iterable[str] = (),
+    *,
+    engine: EngineName | None = None,
+    progress: Callable[[str, str], None] = lambda operator, text: None,
+) -> LoadedPipeline:
+    """A pipeline file with `operator.parameter=value` set in it. Raises `InvalidError`, `SpecError`.
+
+    Operators that are named by their images are looked up, and pulled if need be, by the `engine`; with none they stay
+    unknown. Then it also raises `ContainerError`.
+    """
     if not file.is_file():
         raise InvalidError(f"there is no pipeline file {file}")
     pipeline = assigned(parse_pipeline(file.read_bytes(), str(file)), assignments)
     catalog = Catalog.scan(find_root(file))
-    return LoadedPipeline(Graph(pipeline, catalog.specs, source=str(file)), catalog)
+    specs = catalog.specs
+    images = [operator.image for operator in pipeline.operators.values() if operator.image is not None]
+    if images and engine is not None:
+        from interactem.engine.launching import specs_in_images
+
+        specs |= asyncio.run(specs_in_images(engine, images, progress, place=find_root(file)))
+    return LoadedPipeline(Graph(pipeline, specs, source=str(file)), catalog)
 
 
 def assigned(pipeline: PipelineSpec, assignments: Iterable[str]) -> PipelineSpec:

@@ -20,15 +20,21 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="OPERATOR.PARAMETER=VALUE", help="A parameter's value; repeat for more."),
 ]
+Images = Annotated[
+    Literal["podman", "docker"] | None,
+    typer.Option("--launcher", help="The engine with the images of operators that are named by their image."),
+]
 
 
 @app.command("validate")
-def validate(file: PipelineFile, assignments: Assignments = None, as_json: AsJson = False) -> None:
+def validate(
+    file: PipelineFile, assignments: Assignments = None, launcher: Images = None, as_json: AsJson = False
+) -> None:
     """Check a pipeline: operators, ports, types, parameters, files of mounts, cycles. Tells all problems at once."""
     from interactem.cli.graphs import load_pipeline
     from interactem.cli.output import counted, print_json, say
 
-    graph = load_pipeline(file, assignments or ()).check()
+    graph = load_pipeline(file, assignments or (), engine=launcher).check()
     operators, edges = len(graph.operators), len(graph.edges)
     if as_json:
         print_json({"valid": True, "name": graph.pipeline.name, "operators": operators, "edges": edges})
@@ -41,6 +47,7 @@ def graph(
     file: PipelineFile,
     form: Annotated[Literal["text", "mermaid", "svg"], typer.Option("--format", help="How to draw it.")] = "text",
     out: Annotated[Path | None, typer.Option(help="The file to write.  [default: standard output]")] = None,
+    launcher: Images = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw a pipeline, also one that is not valid yet."""
@@ -48,7 +55,7 @@ def graph(
     from interactem.cli.output import print_json, write_result
     from interactem.spec import to_mermaid, to_svg, to_text
 
-    loaded = load_pipeline(file).graph
+    loaded = load_pipeline(file, engine=launcher).graph
     if as_json:
         print_json({"name": loaded.pipeline.name, "layers": loaded.layers, "edges": [str(e) for e in loaded.edges]})
         return
@@ -124,7 +131,7 @@ def run(
     from interactem.cli import running
 
     return running.run(
-        running.load(file, assignments or (), replicas or ()),
+        running.load(file, assignments or (), replicas or (), launcher),
         run_dir=run_dir,
         broker=broker,
         launcher=launcher,

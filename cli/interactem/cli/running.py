@@ -32,11 +32,15 @@ COLUMNS = ("operator", "replicas", "received", "sent", "rate", "waiting", "retri
 NUMBERS = COLUMNS[1:]
 
 
-def load(file: Path, sets: Iterable[str], replicas: Iterable[str]) -> LoadedPipeline:
-    """A pipeline file with these parameters and replicas, checked. Raises `SpecError`, `InvalidError`."""
-    loaded = load_pipeline(file, sets)
+def load(file: Path, sets: Iterable[str], replicas: Iterable[str], launcher: LauncherName) -> LoadedPipeline:
+    """A pipeline file with these parameters and replicas, checked.
+
+    Raises `SpecError`, `InvalidError`, and `ContainerError` where operators are named by their images.
+    """
+    engine = None if launcher == "process" else launcher
+    loaded = load_pipeline(file, sets, engine=engine, progress=lambda name, text: say(text, stderr=True))
     pipeline = loaded.graph.pipeline.with_replicas(dict(map(_replicas, replicas)))
-    loaded = LoadedPipeline(Graph(pipeline, loaded.catalog.specs, source=str(file)), loaded.catalog)
+    loaded = LoadedPipeline(Graph(pipeline, loaded.graph.catalog, source=str(file)), loaded.catalog)
     loaded.check()
     return loaded
 

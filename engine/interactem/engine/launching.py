@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interactem.engine.catalog import find_root
+from interactem.engine.containers import specs
 from interactem.engine.containers.connecting import connect, with_files
 from interactem.engine.containers.engines import Engine, EngineName
 from interactem.engine.containers.leftovers import remove_of_run
@@ -18,6 +19,7 @@ from interactem.engine.inspections import inspect_all
 from interactem.engine.launchers import Launcher
 from interactem.engine.plan import LauncherName, PinnedImage, Plan
 from interactem.engine.processes import ProcessLauncher
+from interactem.spec import OperatorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,21 @@ async def make_ready(
         await asyncio.to_thread(engine.close)
 
 
+async def specs_in_images(
+    launcher: EngineName, images: Iterable[str], progress: Progress, *, place: Path
+) -> dict[str, OperatorSpec]:
+    """The specs of the operators in these images, by the images' names; images are pulled if need be.
+
+    `place` is a folder of the project. Raises `NoEngineError`, `MissingImageError`, and `SpecError` for images without
+    an operator.
+    """
+    engine = await _engine(launcher, [place])
+    try:
+        return await asyncio.to_thread(specs.specs_in_images, engine, images, progress)
+    finally:
+        await asyncio.to_thread(engine.close)
+
+
 async def make_launcher(plan: Plan, record: Callable[..., None]) -> Launcher:
     """The launcher of a plan; nothing of the run is left in its engine. `record` takes events.
 
@@ -68,7 +85,7 @@ async def make_launcher(plan: Plan, record: Callable[..., None]) -> Launcher:
         return ProcessLauncher()
     from interactem.engine.containers.launcher import ContainerLauncher
 
-    engine = await _engine(plan.launcher, (Path(operator.folder) for operator in plan.operators))
+    engine = await _engine(plan.launcher, (Path(operator.folder) for operator in plan.operators if operator.folder))
     record("engine", engine=engine.name, release=engine.version, socket=engine.socket)
     for name in await asyncio.to_thread(remove_of_run, engine, plan.run):
         record("removed", container=name, reason="it was left by a supervisor that was killed")

@@ -144,7 +144,7 @@ def _planned_operator(value: Mapping[str, Any]) -> PlannedOperator:
 
 
 def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payload: int, max_message: int) -> Plan:
-    """The plan of a checked graph. `folders` has the folder of each operator of the catalog."""
+    """The plan of a checked graph. `folders` has the folder of each operator that is not named by its image."""
     order = graph.order
     index_of = {key: index for index, key in enumerate(order)}
     streams: dict[tuple[str, str], int] = {}
@@ -189,7 +189,7 @@ def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payloa
         parameters = {name: value for name, value in parameters.items() if name not in connections}
         name = graph.operators[key].operator
         writable = tuple(p.name for p in spec.parameters if p.type == "mount" and p.writable and p.name in mounts)
-        folder, resources = str(folders[name]), graph.resources(key)
+        folder, resources = str(folders.get(name, "")), graph.resources(key)
         operators.append(
             PlannedOperator(key, name, folder, assignment, parameters, mounts, writable, resources, connections)
         )

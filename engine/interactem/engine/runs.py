@@ -42,7 +42,8 @@ from interactem.engine.surroundings import Surroundings
 from interactem.engine.watch import Watch, check_syntax
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
-from interactem.spec import Graph
+from interactem.spec import Graph, Problem, SpecError
+from interactem.spec.pipelines import operator_path
 
 NO_STORE = "has no store of its own any more; if it used a broker of yours, name that with --broker URL"
 OWN_PAYLOAD = 8 * MEBIBYTE
@@ -106,19 +107,23 @@ async def prepare(
 ) -> PreparedRun:
     """Check everything, make environments or find images, and lay down the run's folder.
 
-    Nothing is left of the folder on an error. `folders` has the folder of each operator that the graph names. `broker`
-    is the address of an existing NATS server; without it the run starts one of its own. With `locked`, the plan.json
-    of an earlier run, containers are of exactly its images. `connections` is the file with the connections' values.
-    Raises `SpecError` for a graph that does not hold and for connections that cannot be resolved, `DependencyError`, `OperatorError` for a `run.py` that does not load, `ContainerError` for engines and images,
+    Nothing is left of the folder on an error. `folders` has the folder of each operator that the graph does not name
+    by its image. `broker` is the address of an existing NATS server; without it the run starts one of its own. With
+    `locked`, the plan.json of an earlier run, containers are of exactly its images. `connections` is the file with the
+    connections' values. Raises `SpecError` for a graph that does not hold and for connections that cannot be resolved,
+    `DependencyError`, `OperatorError` for a `run.py` that does not load, `ContainerError` for engines and images,
     `RunFolderError`, and `BrokerError` or `TransportError` for a server that cannot be used.
     """
     graph.check()
     resolved = connections_of_graph(graph, connections)
-    used = {operator.operator: folders[operator.operator].resolve() for operator in graph.operators.values()}
+    names = dict.fromkeys(operator.operator for operator in graph.operators.values())
+    used = {name: folders[name].resolve() for name in names if name in folders}
+    if launcher == "process":
+        _check_folders(graph, used)
     run = new_run_id()
     place = run_dir or Path("runs") / run
     store_bytes = _check_place(place, own_broker=broker is None)
-    images = {name: graph.catalog[name].image for name in used}
+    images = {name: graph.catalog[name].image for name in names}
     pinned = None if locked is None else read_plan(locked).images
     ready = await make_ready(launcher, used, images, progress, locked=pinned, source=str(locked))
     address, payload = await _reachable(run, broker)
@@ -126,6 +131,21 @@ async def prepare(
     plan = _with_absolute_mounts(make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE))
     plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file)
     return PreparedRun(plan, _laid_down(place, plan), ready.environments, address, resolved)
+
+
+def _check_folders(graph: Graph, folders: Mapping[str, Path]) -> None:
+    problems = [
+        Problem(
+            graph.source,
+            operator_path(key, "image"),
+            f"the operator in the image {operator.operator} can only be run in a container",
+            "add --launcher podman or docker, or name an operator of the catalog",
+        )
+        for key, operator in graph.operators.items()
+        if operator.operator not in folders
+    ]
+    if problems:
+        raise SpecError(problems)
 
 
 def _check_place(place: Path, *, own_broker: bool) -> int:
@@ -216,7 +236,7 @@ async def reopen(
     if result is not None and result.state == "completed" and not again:
         raise RunFolderError(folder.path, f"the run {plan.run} is complete; start a new one with: pipeline run")
     resolved = connections_of_plan(plan)
-    used = {operator.operator: Path(operator.folder) for operator in plan.operators}
+    used = {operator.operator: Path(operator.folder) for operator in plan.operators if operator.folder}
     names = {name: image.name for name, image in plan.images.items()}
     ready = await make_ready(plan.launcher, used, names, progress, locked=plan.images, source=str(folder.plan))
     if isinstance(broker, str):
@@ -330,7 +350,7 @@ def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) 
         around.events.record("code", operator=name, state="refused", error=wrong)
         around.tell(f"{name}: its run.py has changed, and the old one goes on:\n{wrong}")
 
-    folders = {operator.operator: Path(operator.folder) for operator in prepared.plan.operators}
+    folders = {operator.operator: Path(operator.folder) for operator in prepared.plan.operators if operator.folder}
     place = around.folder.path / "code"
     watch = Watch(folders, place, around.programs, check=check, changed=changed, refused=refused)
     watch.begin()

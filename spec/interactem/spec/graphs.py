@@ -132,9 +132,7 @@ class Graph:
         for key, operator in self.operators.items():
             spec = self.catalog.get(operator.operator)
             if spec is None:
-                message = f"there is no operator {operator.operator!r}"
-                hint = suggest(operator.operator, sorted(self.catalog), "operators")
-                yield self._problem(operator_path(key, "operator"), message, hint)
+                yield self._unknown(key, operator)
                 continue
             try:
                 self.parameters(key)
@@ -144,6 +142,14 @@ class Graph:
                 message = f"{operator.replicas} replicas, but nothing says that {operator.operator!r} may have several"
                 hint = 'set 1, or add "parallel_config": {"type": "embarrassing"} to its operator.json'
                 yield self._problem(operator_path(key, "replicas"), message, hint)
+
+    def _unknown(self, key: str, operator: PipelineOperator) -> Problem:
+        if operator.image is not None:
+            message = f"nothing is known of the operator in the image {operator.image}"
+            hint = "its spec is in a label of it: give --launcher podman or --launcher docker"
+            return self._problem(operator_path(key, "image"), message, hint)
+        hint = suggest(operator.operator, sorted(self.catalog), "operators")
+        return self._problem(operator_path(key, "operator"), f"there is no operator {operator.operator!r}", hint)
 
     def _edge_problems(self) -> Iterator[Problem]:
         seen: Counter[str] = Counter()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from interactem.spec.errors import Problem, SpecError
 from interactem.spec.models import SpecModel, null_is_empty, refuse
@@ -87,11 +87,20 @@ _Version = Annotated[
 ]
 
 
+def _by_name_or_image(schema: dict[str, Any]) -> None:
+    schema["required"].remove("operator")
+    schema["anyOf"] = [{"required": ["operator"]}, {"required": ["image"]}]
+
+
 class PipelineOperator(SpecModel):
-    """An operator's place in a pipeline: which one it is, and how it is set."""
+    """An operator's place in a pipeline: which one it is, by its name in the catalog or by its image, and its settings."""
+
+    model_config = ConfigDict(json_schema_extra=_by_name_or_image)
 
     operator: str = Field(min_length=1)
-    """The operator's name in the catalog: its folder's."""
+    """The operator's name in the catalog: its folder's. Of one that is named by its image, that name."""
+    image: str | None = Field(default=None, min_length=1)
+    """In place of `operator`: the container image that holds the operator, and its spec in a label."""
     description: str = ""
     """What it does here."""
     parameters: dict[str, _Scalar] = Field(default_factory=dict)
@@ -104,6 +113,15 @@ class PipelineOperator(SpecModel):
     """After how many failed attempts a message is a dead letter; 0 is never; before what the spec says."""
     resources: Resources | None = None
     """The most that one replica may have of its machine, in a container; each before what the spec says."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_once(cls, value: object) -> object:
+        if not isinstance(value, dict) or not isinstance(value.get("image"), str):
+            return value
+        if value.get("operator", value["image"]) != value["image"]:
+            raise refuse("it is named twice, by operator and by image", "keep one of both")
+        return {**value, "operator": value["image"]}
 
 
 class PipelineEdge(SpecModel):

@@ -61,10 +61,13 @@ async def _for_each(operators: Iterable[str], do: Callable[[str], PinnedImage]) 
 
 
 def _pin(engine: Engine, operator: str, name: str, progress: Progress) -> PinnedImage:
-    image = engine.image(name)
-    if image is None:
-        image = _pulled(engine, operator, name, progress)
+    image = present(engine, operator, name, progress)
     return PinnedImage(name, image.id, digest_of(name, image.digests))
+
+
+def present(engine: Engine, operator: str, name: str, progress: Progress) -> Image:
+    """The image of an operator, pulled if need be. Raises `MissingImageError` where it cannot be had."""
+    return engine.image(name) or _pulled(engine, operator, name, progress)
 
 
 def _find(engine: Engine, operator: str, pinned: PinnedImage, progress: Progress) -> PinnedImage:
