@@ -106,8 +106,8 @@ class Run:
                 return True
         return False
 
-    def killing(self, choose, period):
-        return Assassin(self, choose, period)
+    def killing(self, choose, period, rounds=None):
+        return Assassin(self, choose, period, rounds)
 
     def _is_ours(self, pid):
         # the number may belong to somebody else by now
@@ -117,16 +117,17 @@ class Run:
 class Assassin:
     """Kills what `choose` gives of (name, process id), once and again until the run ends or the `with` block does.
 
-    `victims` has the names of all that it has killed, and `rounds` how often there was anybody to kill.
+    `victims` has the names of all that it has killed, and `rounds` how often there was anybody to kill; after `most`
+    of these it stops.
     """
 
-    def __init__(self, run, choose, period):
+    def __init__(self, run, choose, period, most):
         self.victims = []
         self.rounds = 0
         self._stop = threading.Event()
 
         def work():
-            while not self._stop.wait(period) and run.running:
+            while not self._stop.wait(period) and run.running and self.rounds != most:
                 killed = [name for name, pid in choose(run) if run.kill(pid)]
                 self.victims += killed
                 self.rounds += bool(killed)

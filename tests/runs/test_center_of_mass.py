@@ -136,11 +136,12 @@ def test_every_second_a_replica_is_killed(project, disturb, undisturbed):
 def test_every_second_all_replicas_are_killed(project, disturb, undisturbed):
     run = disturb(*SCAN, seconds=SLOW)
     run.wait_for(lambda run: run.replicas().keys() >= set(REPLICAS), "replicas")
-    with run.killing(lambda run: run.replicas().items(), 1.0) as assassin:
-        run.wait_for(lambda run: assassin.rounds >= 10, "kills")
-    assert set(assassin.victims) >= set(REPLICAS)
-    hurry(run)
-    done = run.end(300)
+    # to the end, but not for ever: on a slow machine a message that takes a second would be blamed in the end
+    with run.killing(lambda run: run.replicas().items(), 1.0, rounds=25) as assassin:
+        run.wait_for(lambda run: assassin.rounds >= 8, "kills")
+        assert set(assassin.victims) >= set(REPLICAS)
+        hurry(run)
+        done = run.end(300)
     assert done.code == 0, done
     assert done.json["dead"] == 0
     assert same(undisturbed, project)
