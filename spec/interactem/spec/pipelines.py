@@ -93,7 +93,7 @@ def _by_name_or_image(schema: dict[str, Any]) -> None:
 
 
 class PipelineOperator(SpecModel):
-    """An operator's place in a pipeline: which one it is, by its name in the catalog or by its image, and its settings."""
+    """An operator in a pipeline: which one it is, by its name in the catalog or by its image, and its settings."""
 
     model_config = ConfigDict(json_schema_extra=_by_name_or_image)
 
