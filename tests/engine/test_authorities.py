@@ -8,8 +8,8 @@ from pathlib import Path
 import certifi
 import pytest
 
-from interactem.engine.errors import BaseImageError
 from interactem.engine.images.authorities import read_authorities
+from interactem.engine.images.errors import BaseImageError
 
 CERTIFICATES = Path(certifi.where()).read_text().split("-----END CERTIFICATE-----\n")
 

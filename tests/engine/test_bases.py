@@ -10,10 +10,10 @@ from pathlib import Path
 import certifi
 import pytest
 
-from interactem.engine.errors import BaseImageError
 from interactem.engine.images import bases, offline
 from interactem.engine.images.bases import FOLDER, Site, find_bases, inputs, lay_out
 from interactem.engine.images.debian import FILES_TIME
+from interactem.engine.images.errors import BaseImageError
 from interactem.engine.locks import locked_versions
 from interactem.engine.wheels import OwnPackage, replica_package
 
@@ -164,7 +164,7 @@ def test_a_library_that_cannot_be_built_is_said(tmp_path, folder):
     (library / "pyproject.toml").write_text("[project]\nname = 1\n")
     with pytest.raises(BaseImageError, match="cannot be installed") as caught:
         lay_out(base(folder, "distiller-streaming"), tmp_path / "context", Site(offline=True))
-    assert "invalid type: integer" in caught.value.reason
+    assert "invalid type: integer" in " ".join(caught.value.output)
     assert caught.value.advice.startswith(f"correct {library}, or check")
 
 

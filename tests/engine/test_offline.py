@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from interactem.engine.errors import BaseImageError
 from interactem.engine.images import offline
 from interactem.engine.images.commands import Cancelled, Commands
 from interactem.engine.images.debian import FILES_TIME, left_out
+from interactem.engine.images.errors import BaseImageError
 from interactem.engine.images.offline import apt_sources, namespaces, root_archive, root_key
 
 DEBOOTSTRAP = """#!/bin/sh

@@ -4,7 +4,6 @@ EngineError                the base; says what is wrong, where, and what to do
 ├── BrokerError            the broker does not start, or went and does not come back
 ├── LaunchError            a replica's process cannot be started
 ├── ReplicaError           a replica died and is not started again
-├── BaseImageError         what a base image is made from is missing or wrong
 ├── DependencyError        an operator's dependencies cannot be installed
 ├── OperatorError          operators' code does not load
 ├── CommandNotFoundError   there is no such program
@@ -61,15 +60,6 @@ class DependencyError(EngineError):
         self.reason = reason
         self.advice = advice
         self.output = tuple(output)
-
-
-class BaseImageError(EngineError):
-    """What a base image is made from is missing or wrong; `advice` says what to do."""
-
-    def __init__(self, reason: str, advice: str) -> None:
-        super().__init__(f"{reason}\n{advice}")
-        self.reason = reason
-        self.advice = advice
 
 
 class OperatorError(EngineError, ValueError):

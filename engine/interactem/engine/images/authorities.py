@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from interactem.engine.errors import BaseImageError
+from interactem.engine.images.errors import BaseImageError
 
 OPTION = "--ca-bundle"
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from interactem.engine.errors import BaseImageError
 from interactem.engine.images import offline as debian
 from interactem.engine.images.authorities import read_authorities
 from interactem.engine.images.commands import Commands
+from interactem.engine.images.errors import BaseImageError
 from interactem.engine.images.trees import install_library, install_locked, settle, unpack
 from interactem.engine.indexes import pip_files, read_pip_configuration
 from interactem.engine.locks import LOCK, lock_fingerprint

@@ -2,6 +2,7 @@
 
 ImageError                  the base; says what is wrong, where, and what to do
 ├── NoEngineError           no container engine can be used
+├── BaseImageError          what a base image is made from is missing or wrong
 ├── BuildError              a step of a Containerfile fails
 ├── TransferError           an image cannot be pushed or pulled
 └── RegistryError           a registry does not answer, or not to us
@@ -27,6 +28,10 @@ class ImageError(EngineError):
 
 class NoEngineError(ImageError):
     """No container engine can be used, or not the one that was asked for."""
+
+
+class BaseImageError(ImageError):
+    """What a base image is made from is missing or wrong."""
 
 
 class BuildError(ImageError):

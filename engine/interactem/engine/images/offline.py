@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from interactem.engine.environments import cache_folder
-from interactem.engine.errors import BaseImageError
 from interactem.engine.images import debian
 from interactem.engine.images.commands import Commands, Finished
+from interactem.engine.images.errors import BaseImageError
 
 SUITE = "bookworm"
 PYTHON = "3.11"
@@ -193,10 +193,8 @@ def _tell(line: str, progress: Progress) -> None:
 
 def _failure(done: Finished) -> BaseImageError:
     said = [line for line in done.lines if line.strip() and not line.startswith("I: ")][-10:] or done.lines[-10:]
-    return BaseImageError(
-        "the root file system cannot be made\n" + "\n".join(f"    {line}" for line in said),
-        "check that the mirror can be reached: it is the one of this machine's apt",
-    )
+    advice = "check that the mirror can be reached: it is the one of this machine's apt"
+    return BaseImageError("the root file system cannot be made", advice, said)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from interactem.engine.environments import uv_program
-from interactem.engine.errors import BaseImageError
 from interactem.engine.images.debian import FILES_TIME
+from interactem.engine.images.errors import BaseImageError
 from interactem.engine.indexes import current_uv_environment
 from interactem.engine.wheels import OwnPackage
 
@@ -65,8 +65,8 @@ def _install(what: list[str], target: Path, python: str, advice: str) -> None:
         command, env=current_uv_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = "\n".join(f"    {line}" for line in done.stderr.splitlines()[-15:])
-        raise BaseImageError(f"packages for the base images cannot be installed\n{said}", advice)
+        said = done.stderr.splitlines()[-15:]
+        raise BaseImageError("packages for the base images cannot be installed", advice, said)
     _forget_this_machine(target)
     settle(target)
 
