@@ -32,7 +32,7 @@ def test_each_replica_killed_in_turn_every_second(project, chain, exactly_once):
 
 def test_all_replicas_killed_at_once_again_and_again(project, chain, exactly_once):
     run = project.start(chain(COUNT, numbers={"rate": 25.0}))
-    with run.killing(lambda run: run.replicas().items(), 4.0) as assassin:
+    with run.killing(lambda run: run.replicas().items(), 1.0, rounds=25) as assassin:
         done = run.end(250)
     assert done.code == 0, done
     assert len(assassin.victims) >= 10
