@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,10 +137,20 @@ def test_every_second_a_replica_is_killed(project, disturb, undisturbed):
 def test_every_second_all_replicas_are_killed(project, disturb, undisturbed):
     run = disturb(*SCAN, seconds=SLOW)
     run.wait_for(lambda run: run.replicas().keys() >= set(REPLICAS), "replicas")
+    parents = {}
+
+    def everyone(run):
+        found = run.replicas().items()
+        for name, pid in found:
+            parents.setdefault(name, set()).add(parent_of(pid))
+        return found
+
     # to the end, but not for ever: on a slow machine a message that takes a second would be blamed in the end
-    with run.killing(lambda run: run.replicas().items(), 1.0, rounds=25) as assassin:
+    with run.killing(everyone, 1.0, rounds=25) as assassin:
         run.wait_for(lambda run: assassin.rounds >= 8, "kills")
         assert set(assassin.victims) >= set(REPLICAS)
+        # those that were started again are forks: each of these operators can have a standby
+        assert [name for name in REPLICAS if not parents[name] - {None, run.process.pid}] == []
         hurry(run)
         done = run.end(300)
     assert done.code == 0, done
@@ -185,6 +196,13 @@ def test_the_supervisor_is_killed_and_the_run_resumed(project, root, undisturbed
     done = run.end(300)
     assert done.code == 0, done
     assert same(undisturbed, project)
+
+
+def parent_of(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def started_again(run, killed):
