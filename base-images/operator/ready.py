@@ -1,7 +1,5 @@
 """Compile what was installed, so that no start has to, and show that it can be imported.
 
-What is made gets the time of this file, so that the same contents make the same layer.
-
 Runs while an image is built: `python ready.py MODULE...`.
 """
 
@@ -25,16 +23,7 @@ def main(modules: list[str]) -> int:
         return 1
     for module in modules:
         importlib.import_module(module)
-    settle(packages.parent, Path(__file__).stat().st_mtime)
     return 0
-
-
-def settle(folder: Path, time: float) -> None:
-    """What has that time already belongs to a layer below: to touch it would copy it into this one."""
-    for root, _, files in os.walk(folder, topdown=False):
-        for path in (root, *(os.path.join(root, name) for name in files if name.endswith(".pyc"))):
-            if os.stat(path).st_mtime != time:
-                os.utime(path, (time, time))
 
 
 if __name__ == "__main__":
