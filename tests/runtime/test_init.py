@@ -80,3 +80,14 @@ def test_it_reaps_what_others_left_and_waits_for_its_child_alone():
 
 def test_elsewhere_than_in_a_container_nothing_happens():
     init.stand_behind_init()
+
+
+def test_a_child_that_was_killed_to_get_memory(monkeypatch, tmp_path):
+    counter = tmp_path / "memory.events"
+    monkeypatch.setattr(init, "_COUNTERS", (str(tmp_path / "absent"), str(counter)))
+    counter.write_text("oom 1\noom_kill 1\n")
+    assert init._memory_kills() == 1
+    counter.write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+    assert init._memory_kills() == 2
+    counter.unlink()
+    assert init._memory_kills() == 0

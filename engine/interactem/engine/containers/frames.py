@@ -26,7 +26,7 @@ def unframed(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 class FramedOutput:
     """What an engine sends of a container's output. `read` gives some of it, and nothing at its end.
 
-    All of it is done within `translated`, which knows the engine's errors.
+    It is read within `translated`, which knows the engine's errors.
     """
 
     def __init__(
@@ -44,5 +44,4 @@ class FramedOutput:
             yield from unframed(iter(self._read, b""))
 
     def close(self) -> None:
-        with self._translated():
-            self._close()
+        self._close()

@@ -30,6 +30,7 @@ class ContainerGuard:
     def watch(self) -> None:
         """See to it that there is one."""
         if self._process is None or self._process.poll() is not None:
+            self.close()
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,

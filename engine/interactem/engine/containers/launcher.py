@@ -32,6 +32,7 @@ from interactem.engine.errors import LaunchError
 from interactem.engine.index import ProcessIdentity
 from interactem.engine.launchers import Exit, Launch, Place
 from interactem.engine.lines import LineCutter
+from interactem.runtime.init import OUT_OF_MEMORY, SIGNALLED
 
 Record = Callable[..., None]
 """Takes events, as `EventLog.record` does."""
@@ -39,8 +40,6 @@ Record = Callable[..., None]
 AWAY_SECONDS = 60.0
 """How long an engine may be away, such as when it is restarted, before its containers are given up."""
 AWAY_LOOK_SECONDS = 0.5
-_SIGNALLED = 128
-"""A process that ended by a signal has its number and this as its code."""
 
 
 def supervisor_label(pid: int) -> str:
@@ -232,10 +231,10 @@ class ContainerHandle:
                 raise RuntimeError("the loop ended before the container")
 
     def _exit(self, end: End) -> Exit:
-        if end.out_of_memory and not self._killed.is_set():
-            return Exit(signal=signal.SIGKILL, out_of_memory=True)
-        if end.code > _SIGNALLED:
-            return Exit(signal=end.code - _SIGNALLED)
+        if end.code == OUT_OF_MEMORY or (end.out_of_memory and end.code == SIGNALLED + signal.SIGKILL):
+            return Exit(signal=signal.SIGKILL, out_of_memory=not self._killed.is_set())
+        if SIGNALLED < end.code <= SIGNALLED + signal.NSIG:
+            return Exit(signal=end.code - SIGNALLED)
         return Exit(code=end.code)
 
     def _tell(self, outcome: Exit | BaseException) -> None:

@@ -26,6 +26,7 @@ from interactem.engine.containers.engines import (
 from interactem.engine.containers.errors import EngineRefusal, NoEngineError
 from interactem.engine.containers.frames import FramedOutput
 from interactem.engine.containers.references import is_local, with_algorithm
+from interactem.engine.containers.sockets import answers
 
 PERIOD = 100_000
 """Microseconds over which processor time is shared out."""
@@ -162,7 +163,9 @@ class PodmanEngine:
 
     def remove(self, container: str) -> None:
         # `force` alone asks first, and waits
-        self._unless_gone("DELETE", f"/containers/{container}", {"force": True, "v": True, "timeout": 0})
+        self._unless_gone(
+            "DELETE", f"/containers/{container}", {"force": True, "volumes": True, "v": True, "timeout": 0}
+        )
 
     def containers(self, labels: Mapping[str, str | None]) -> list[Found]:
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
@@ -199,11 +202,13 @@ class PodmanEngine:
         from podman.errors import APIError, PodmanError
         from urllib3.exceptions import HTTPError
 
+        if not answers(self.socket):  # podman-py would leave a socket open
+            raise NoEngineError(self.name, f"does not answer at {self.socket}", _ADVICE)
         try:
             yield
         except APIError as error:
             if error.response is None:
-                raise NoEngineError(self.name, f"does not answer at {self.socket}", _ADVICE) from None
+                raise NoEngineError(self.name, f"broke off at {self.socket}", _ADVICE) from None
             reason = str(error.explanation or error).strip()
             raise EngineRefusal(self.name, reason, missing=error.response.status_code == 404) from None
         except (PodmanError, HTTPError, OSError) as error:

@@ -78,6 +78,11 @@ def find_socket(engine: EngineName, environment: Mapping[str, str] = os.environ,
     raise _no_socket(engine, failures)
 
 
+def answers(path: str) -> bool:
+    """Whether somebody can be talked to at this socket."""
+    return _try(path) is None
+
+
 def _try(path: str) -> OSError | None:
     """Why nobody can be talked to at this socket; None where somebody can."""
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as client:
@@ -155,4 +160,4 @@ def _serve(program: str, path: Path, log: Path) -> None:
 
 
 def _serves(path: Path) -> bool:
-    return path.is_socket() and _try(str(path)) is None
+    return path.is_socket() and answers(str(path))
