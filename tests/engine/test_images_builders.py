@@ -208,3 +208,11 @@ def test_proxies_reach_a_build_in_docker(monkeypatch, tmp_path):
     monkeypatch.setenv("https_proxy", "http://user:secret@proxy")
     command = DockerBuilder().build_command(Build(tmp_path, tmp_path / "C", ["a"], {}, tmp_path, "m"))
     assert command[command.index("--build-arg") + 1] == "https_proxy"  # its value is for nobody to see
+
+
+def test_podman_lists_again_when_an_image_goes_meanwhile(programs, tmp_path):
+    programs(
+        podman=f"if test -e {tmp_path}/again; then echo '[]'; exit 0; fi; : > {tmp_path}/again; "
+        "echo 'Error: locating image with ID 1: image not known' >&2; exit 125"
+    )
+    assert PodmanBuilder().images(["a"]) == {}

@@ -23,6 +23,8 @@ SUBUID = "give yourself subordinate ids: sudo usermod --add-subuids 100000-16553
 MIGRATE = "podman info may say more; after changes to its configuration: podman system migrate"
 MACHINE = "start it: podman machine start"
 
+LISTINGS = 10
+
 _STEP = re.compile(r"(?:\[(?P<stage>\d+/\d+)\] )?STEP (?P<number>\d+/\d+): (?P<text>.*)")
 _ERROR = re.compile(r"Error: (?P<text>.*)")
 
@@ -49,7 +51,12 @@ class PodmanBuilder:
 
     def _list(self, *filters: str) -> list[EngineImage]:
         chosen = [word for text in filters for word in ("--filter", text)]
-        answer = ask(["podman", "image", "ls", "--format", "json", *chosen])
+        command = ["podman", "image", "ls", "--format", "json", *chosen]
+        answer = ask(command)
+        for _ in range(LISTINGS):  # it stumbles over an image that somebody removes while it lists
+            if "image not known" not in answer.err:
+                break
+            answer = ask(command)
         if answer.code:
             raise _trouble(answer)
         return [_engine_image(value) for value in json.loads(answer.out or "[]")]
