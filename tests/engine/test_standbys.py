@@ -74,6 +74,15 @@ def scenario(function):
 WAITS = "tell()\nsignal.pause()"
 
 
+async def readable(descriptor):
+    """Once the process of a descriptor has ended, which is closed then."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    await ended.wait()
+    asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)
+
+
 @scenario
 async def test_it_is_like_one_that_was_started_by_itself(restarts):
     restarts.write("import numpy", "tell(random=numpy.random.random())\nos._exit(7)")
@@ -111,11 +120,7 @@ async def test_what_it_started_goes_with_it(restarts):
     descriptor = os.pidfd_open(told["child"])
     os.kill(told["pid"], signal.SIGKILL)
     assert await handle.wait() == Exit(signal=signal.SIGKILL)
-    signalled = asyncio.Event()
-    asyncio.get_running_loop().add_reader(descriptor, signalled.set)
-    await signalled.wait()
-    asyncio.get_running_loop().remove_reader(descriptor)
-    os.close(descriptor)
+    await readable(descriptor)
 
 
 @scenario
@@ -127,8 +132,10 @@ async def test_run_py_is_always_new(restarts):
     assert await new.wait() == Exit(code=0)
     assert (told["version"], other["version"]) == (1, 2)
     assert not old.ended.done(), "the others go on"
+    standby = os.pidfd_open(told["parents"][0])
     old.terminate()
     await old.wait()
+    await readable(standby)  # nobody needs it any more
 
 
 UNFIT = {

@@ -181,10 +181,10 @@ def _settle(code: asyncio.Future[int], value: int) -> None:
 
 
 class Standbys:
-    """The standbys of a launcher, made when they are needed."""
+    """The standbys of a launcher, one for each operator that needed one."""
 
     def __init__(self) -> None:
-        self._of: dict[tuple[str, ...], tuple[int, Standby]] = {}
+        self._current: dict[str, tuple[object, Standby]] = {}
         self._all: list[Standby] = []
 
     async def find(self, launch: Launch, environment: Mapping[str, str]) -> Standby | None:
@@ -192,17 +192,23 @@ class Standbys:
         if sys.platform != "linux" or launch.incarnation == 0 or launch.command[1:-1] != OUR_RUNTIME:
             return None
         try:
-            version = os.stat(launch.command[-1]).st_mtime_ns
-            known, standby = self._of.get(launch.command, (0, None))
-            if standby is None or known != version or (standby.ended and not standby.unfit):
-                if standby is not None:
-                    standby.retire()
-                standby = Standby(launch, environment)
-                self._of[launch.command] = version, standby
-                self._all.append(standby)
+            standby = self._of(launch, environment)
         except OSError:
             return None
         return standby if await standby.ready() else None
+
+    def _of(self, launch: Launch, environment: Mapping[str, str]) -> Standby:
+        # new code may import something else
+        version = launch.command, os.stat(launch.command[-1]).st_mtime_ns
+        known, standby = self._current.get(launch.operator, (None, None))
+        if standby is not None and known == version and (standby.unfit or not standby.ended):
+            return standby
+        if standby is not None:
+            standby.retire()
+        standby = Standby(launch, environment)
+        self._current[launch.operator] = version, standby
+        self._all = [other for other in self._all if not other.ended] + [standby]
+        return standby
 
     def close(self) -> None:
         """End them all, and with them all that they have become."""
