@@ -8,6 +8,7 @@ InteractemRuntimeError
 ├── ArrayError             a message does not hold an array
 ├── SetUpError             the dependencies of a kernel cannot be set up
 ├── ParameterError         a parameter's value does not fit its declaration
+├── PathMappingError       path mapping rules are not what they should be
 ├── WireError              bytes from the broker are not a batch that we can read
 ├── MessageTooLargeError   a message is over the bound of what one message may hold
 ├── StateError             a kernel has state, but nothing says which replica's
@@ -16,6 +17,8 @@ InteractemRuntimeError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class InteractemRuntimeError(Exception):
@@ -77,6 +80,14 @@ class ParameterError(InteractemRuntimeError, ValueError):
         super().__init__(f"parameter {name!r}: {reason}")
         self.name = name
         self.reason = reason
+
+
+class PathMappingError(InteractemRuntimeError, ValueError):
+    """Path mapping rules are not what they should be. `problems` has all that is wrong with them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 class WireError(InteractemRuntimeError, ValueError):
