@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ class AsyncOperator:
         super().__init_subclass__()
         if cls.kernel is AsyncOperator.kernel:
             return  # an operator's base
-        if not asyncio.iscoroutinefunction(cls.kernel):
+        if not inspect.iscoroutinefunction(cls.kernel):
             raise KernelError(f"{cls.__name__}.kernel is not a coroutine: write async def kernel")
         setattr(cls, KERNEL, _kernel(cls))
 

@@ -56,7 +56,8 @@ class RunResults(JetStreamContext):
             subject, stream, timeout = own, None, timeout or TIMEOUT
         payload = bytes(payload)  # a kernel's data may be a view
         try:
-            return await super().publish(subject, payload, timeout, stream, headers, msg_ttl)
+            more = {} if msg_ttl is None else {"msg_ttl": msg_ttl}  # which older clients do not know
+            return await super().publish(subject, payload, timeout, stream, headers, **more)
         except MaxPayloadError:
             raise MessageTooLargeError(len(payload), self._client.max_payload, "a result") from None
 
