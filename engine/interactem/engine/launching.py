@@ -10,6 +10,8 @@ from pathlib import Path
 
 from interactem.engine.catalog import find_root
 from interactem.engine.containers import specs
+from interactem.engine.containers.access import remarks
+from interactem.engine.containers.arguments import Identity, RunsAs, runs_as
 from interactem.engine.containers.connecting import connect, with_files
 from interactem.engine.containers.engines import Engine, EngineName
 from interactem.engine.containers.leftovers import remove_of_run
@@ -28,6 +30,8 @@ class Ready:
 
     environments: Mapping[str, Environment] = field(default_factory=dict)
     images: Mapping[str, PinnedImage] = field(default_factory=dict)
+    user: RunsAs | None = None
+    """Whom containers run as, where they are not run as ourselves."""
 
 
 async def make_ready(
@@ -50,9 +54,8 @@ async def make_ready(
     chosen = None if locked is None else locked_images(images, locked, source)
     engine = await _engine(launcher, folders.values())
     try:
-        if chosen is None:
-            return Ready(images=await pin_images(engine, images, progress))
-        return Ready(images=await find_pinned(engine, chosen, progress))
+        pinning = pin_images(engine, images, progress) if chosen is None else find_pinned(engine, chosen, progress)
+        return Ready(images=await pinning, user=_somebody_else(engine))
     finally:
         await asyncio.to_thread(engine.close)
 
@@ -89,7 +92,15 @@ async def make_launcher(plan: Plan, record: Callable[..., None]) -> Launcher:
     record("engine", engine=engine.name, release=engine.version, socket=engine.socket)
     for name in await asyncio.to_thread(remove_of_run, engine, plan.run):
         record("removed", container=name, reason="it was left by a supervisor that was killed")
+    if user := _somebody_else(engine):
+        for operator, text in remarks(plan, user):
+            record("warning", operator=operator, reason=text)
     return ContainerLauncher(engine, record=record)
+
+
+def _somebody_else(engine: Engine) -> RunsAs | None:
+    user = runs_as(Identity(os.getuid(), os.getgid(), ""), engine.abilities(), engine.name)
+    return user if user.outside != os.getuid() else None
 
 
 async def _engine(name: EngineName, folders: Iterable[Path]) -> Engine:

@@ -26,6 +26,7 @@ from nats.aio.client import Client
 
 from interactem.engine.broker import MEBIBYTE, EmbeddedBroker, store_limit
 from interactem.engine.connections import RunConnections, connections_of_graph, connections_of_plan
+from interactem.engine.containers.access import remarks
 from interactem.engine.environments import Environment, Progress
 from interactem.engine.errors import BrokerError, RunFolderError
 from interactem.engine.files import write_private
@@ -130,6 +131,9 @@ async def prepare(
     payload = max(LEAST_PAYLOAD, min(payload, largest_payload(graph, store_bytes)))
     plan = _with_absolute_mounts(make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE))
     plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file)
+    if ready.user is not None:
+        for remark in remarks(plan, ready.user):
+            progress(*remark)
     return PreparedRun(plan, _laid_down(place, plan), ready.environments, address, resolved)
 
 
