@@ -93,8 +93,8 @@ async def make_launcher(plan: Plan, record: Callable[..., None]) -> Launcher:
     for name in await asyncio.to_thread(remove_of_run, engine, plan.run):
         record("removed", container=name, reason="it was left by a supervisor that was killed")
     if user := _somebody_else(engine):
-        for operator, text in remarks(plan, user):
-            record("warning", operator=operator, reason=text)
+        for key, text in remarks(plan, user):
+            record("warning", operator=key, reason=text)
     return ContainerLauncher(engine, record=record)
 
 
