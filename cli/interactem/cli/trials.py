@@ -7,14 +7,18 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interactem.cli.failures import FAILED, FailedError, InvalidError, counted
 from interactem.cli.output import console, print_json, say
 from interactem.cli.processes import run_module
+from interactem.runtime.secrets import Mask
+
+if TYPE_CHECKING:
+    from interactem.spec.connections import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ def _print_cases(document: dict[str, Any]) -> None:
 
 def call_once(trial: Trial) -> list[Answer]:
     """What the operator returns. Raises `FailedError` with the traceback where it fails, `InvalidError`."""
-    parameters = dict(_assignment(text) for text in trial.parameters)
+    given = dict(_assignment(text) for text in trial.parameters)
+    connections = _connections(trial.folder, given)
+    parameters = {**given, **{name: connection.values for name, connection in connections.items()}}
     meta = _meta(trial.meta)
     with tempfile.TemporaryDirectory(prefix="interactem-") as temporary:
         results, outputs = Path(temporary, "results"), Path(temporary, "outputs")
@@ -100,7 +106,8 @@ def call_once(trial: Trial) -> list[Answer]:
         code, answer = run_module(trial.folder, "single", request=asked)
         if code:
             error = FailedError if code == FAILED else InvalidError
-            raise error(answer["error"] or counted(answer["problems"]), answer["problems"])
+            mask = Mask(secret for connection in connections.values() for secret in connection.secrets)
+            raise error(mask.text(answer["error"]) or counted(answer["problems"]), map(mask.text, answer["problems"]))
         _keep_outputs(outputs, trial.outputs)
         return [Answer(one["port"], one["meta"], Path(one["file"]).read_bytes()) for one in answer["messages"]]
 
@@ -118,6 +125,17 @@ def report_call(answers: Sequence[Answer], out: Path | None, *, as_json: bool) -
     for answer in answers:
         sys.stdout.buffer.write(answer.data)
     sys.stdout.buffer.flush()
+
+
+def _connections(folder: Path, parameters: Mapping[str, str]) -> dict[str, Connection]:
+    """The values of the connections that the operator's parameters name. Raises `SpecError`."""
+    from interactem.engine.connections import connections_of_operator
+    from interactem.spec import parse_operator
+
+    file = folder / "operator.json"
+    if not file.is_file():
+        return {}
+    return connections_of_operator(parse_operator(file.read_bytes(), str(file)), parameters, folder)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from interactem.engine.files import write_private
 from interactem.engine.plan import Plan, connections_named
 from interactem.runtime.secrets import Mask
-from interactem.spec import Graph, SpecError, read_json
+from interactem.spec import Graph, OperatorSpec, OperatorSpecParameter, SpecError, coerce, read_json
 from interactem.spec.connections import CONNECTIONS, Connection, ConnectionsFile, ConnectionUse, resolve_connections
 from interactem.spec.dotenv import parse_dotenv
 from interactem.spec.lines import line_numbers
@@ -79,6 +79,20 @@ def connections_of_plan(plan: Plan, environment: Mapping[str, str] = os.environ)
         for name, reference in operator.connections.items()
     ]
     return _resolved(uses, Path(plan.connections) if plan.connections else None, environment)
+
+
+def connections_of_operator(
+    spec: OperatorSpec, parameters: Mapping[str, object], folder: Path, environment: Mapping[str, str] = os.environ
+) -> dict[str, Connection]:
+    """The connections of an operator that is called alone, found from its folder upwards. Raises `SpecError`."""
+    wanted = [parameter for parameter in spec.parameters if parameter.type == "connection"]
+    values = {p.name: coerce(p, parameters.get(p.name, p.default), p.name) for p in wanted if _has_value(p, parameters)}
+    uses = [ConnectionUse("", name, str(value), "", name) for name, value in values.items() if value is not None]
+    return dict(_resolved(uses, find_connections(folder / CONNECTIONS), environment).of.get("", {}))
+
+
+def _has_value(parameter: OperatorSpecParameter, given: Mapping[str, object]) -> bool:
+    return given.get(parameter.name, parameter.default) is not None
 
 
 def _resolved(uses: list[ConnectionUse], file: Path | None, environment: Mapping[str, str]) -> RunConnections:
