@@ -7,8 +7,8 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 if [ -x "$here/.venv/bin/interactem" ]; then
   interactem=$here/.venv/bin/interactem
 elif ! interactem=$(command -v interactem); then
-  echo "bake: interactem is not installed; install it here with: make .venv/installed (make run does so too)" >&2
-  exit 1
+  make --no-print-directory -C "$here" .venv/installed >&2
+  interactem=$here/.venv/bin/interactem
 fi
 
 action=build
