@@ -48,7 +48,7 @@ def test_the_data_directory_is_text_that_the_environment_gives(monkeypatch):
 class TestLogger:
     @pytest.fixture(autouse=True)
     def as_before(self):
-        logger = logging.getLogger("interactem.operator")
+        logger = logging.getLogger("interactem.operator.run")
         level, handlers = logger.level, list(logger.handlers)
         yield
         for handler in set(logger.handlers) - set(handlers):
@@ -56,11 +56,14 @@ class TestLogger:
             logger.removeHandler(handler)
         logger.setLevel(level)
 
-    def test_it_is_the_replicas(self):
-        assert get_logger() is logging.getLogger("interactem.operator")
+    def test_it_is_one_below_the_replicas_own_with_a_level_of_its_own(self, caplog):
+        assert get_logger() is get_logger("debug")
         assert get_logger().level == logging.INFO
         assert get_logger("debug").level == logging.DEBUG
-        assert get_logger(level=logging.ERROR).level == logging.ERROR
+        get_logger(level=logging.ERROR).warning("not this")
+        logging.getLogger("interactem.operator").warning("but this")
+        get_logger("ERROR").error("and this")
+        assert caplog.messages == ["but this", "and this"]
 
     def test_its_lines_go_to_a_file_too_and_once(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

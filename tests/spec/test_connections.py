@@ -99,6 +99,7 @@ def test_without_a_file_each_use_is_told():
         ("[]", "line 1, $: should be an object with families, not a list"),
         ('{"db":\n "secret"}', "line 1, $.db: should be an object with aliases, not a string"),
         ('{"db": {\n "main": 7}}', "line 2, $.db.main: should be an object with a connection's values, not a number"),
+        ('{"db": {"main": {"a": ' + "[" * 900 + "]" * 900 + "}}}", "nested too deeply"),
         ('{"db": }', "line 1 column 8: invalid JSON: Expecting value"),
         ('{"db": {"main": {"a": 1, "a": 2}}}', 'the key "a" is twice in one object'),
     ],

@@ -11,8 +11,8 @@ _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def get_logger(level: str | int = "INFO", log_file: str | Path | None = None) -> logging.Logger:
-    """The logger whose lines are the replica's log, at this level; with `log_file` they go to that file too."""
-    logger = logging.getLogger("interactem.operator")
+    """A logger whose lines come into the replica's log, from this level on; with `log_file`, into that file too."""
+    logger = logging.getLogger("interactem.operator.run")  # what the runtime says of failures has a level of its own
     logger.setLevel(level.upper() if isinstance(level, str) else level)
     if log_file is not None and not _writes(logger, Path(log_file)):
         handler = logging.FileHandler(log_file, delay=True)

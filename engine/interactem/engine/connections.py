@@ -121,6 +121,6 @@ def _lines(file: Path) -> dict[str, int]:
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     try:
         read_json(text, str(file))
-    except SpecError:  # it was given in another way
+        return line_numbers(text)
+    except (SpecError, RecursionError):  # it was given in another way
         return {}
-    return line_numbers(text)

@@ -47,7 +47,10 @@ class ConnectionsFile:
     def __init__(self, text: str | bytes, source: str) -> None:
         self.source = source
         value = read_json(text, source)
-        self._lines = line_numbers(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        try:
+            self._lines = line_numbers(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        except RecursionError:
+            raise SpecError([Problem(source, "", "is nested too deeply", f"write {_SHAPE}")]) from None
         problems = list(self._misshapen(value))
         if problems:
             raise SpecError(problems)

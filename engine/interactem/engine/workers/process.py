@@ -32,7 +32,8 @@ class WorkerProcess:
         # not asyncio's subprocess: its wait() may also wait for whoever else holds the output open
         self._process = subprocess.Popen(
             tethered(command),
-            env={**os.environ, **environment},
+            # what Python prints comes when it is printed, not when 8 kB have come together
+            env={"PYTHONUNBUFFERED": "1", **os.environ, **environment},
             stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
