@@ -6,12 +6,13 @@ import os
 import socket
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from interactem.engine.containers.connecting import read_file, with_files
 from interactem.engine.containers.errors import NoEngineError, NotServedError
-from interactem.engine.containers.sockets import candidates, find_socket
+from interactem.engine.containers.sockets import VARIABLES, candidates, find_socket
 from interactem.engine.errors import EngineError
 
 
@@ -163,3 +164,10 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path):
     (tmp_path / ".env").write_bytes(b"\xff\xfe")
     with pytest.raises(EngineError, match=r"\.env cannot be read"):
         with_files({}, [tmp_path])
+
+
+def test_the_example_names_every_variable_and_sets_none():
+    example = Path(__file__).parents[2] / ".env.example"
+    names = [name for each in VARIABLES.values() for name in each]
+    assert read_file(example, names) == {}
+    assert all(name in example.read_text() for name in names)
