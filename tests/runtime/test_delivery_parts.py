@@ -20,6 +20,7 @@ from interactem.runtime.connections import Address
 from interactem.runtime.effects import ranges
 from interactem.runtime.errors import MessageTooLargeError, SettingsError, WireError
 from interactem.runtime.failures import BACKOFF_MOST, Failure, backoff, is_last
+from interactem.runtime.hearing import kernel_and_waiting
 from interactem.runtime.messages import BytesMessage, MessageHeader
 from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Place, batch_limit
 from interactem.runtime.packing import Packing
@@ -328,6 +329,16 @@ def test_events_gather_and_are_bounded():
     assert events["events"][-1] == {"kind": "omitted", "events": 500 - len(dead)}
     assert 40 < len(dead) <= EVENT_BYTES // 1000
     assert "events" not in first | second, "what reads the numbers reads no errors"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xc1", b"x", msgpack.packb([1]), msgpack.packb({}), msgpack.packb({"kernel": "fast", "waiting": 0}),
+     msgpack.packb({"kernel": None, "waiting": 1}), msgpack.packb({"kernel": 1.0}), msgpack.packb(7) * 2],
+)  # fmt: skip
+def test_what_is_no_report_is_not_heard(payload):
+    assert kernel_and_waiting(payload) is None
+    assert kernel_and_waiting(msgpack.packb(Counts(kernel=0.5, waiting=3).to_value())) == (0.5, 3)
 
 
 def test_the_first_speed_is_told_at_once():

@@ -30,7 +30,8 @@ _FULL = frozenset({10077, 10047, 10023, 10028})
 _HOPELESS = frozenset({10054, 10060, 10071})
 _FOUND = frozenset({"204", "404"})
 _TOO_MANY = "413"
-_AT_ONCE = 1000
+_AT_ONCE = 1024
+"""So much the broker answers to one question, at most."""
 _SHORTEST_TTL = "1s"
 _REFUSED_FIRST = 0.005
 _REFUSED_MOST = 0.2

@@ -43,7 +43,7 @@ class Hearing:
         self._outbox = outbox
         self._reporter = reporter
         self._forget = forget
-        self._readers: dict[int, dict[str, Any]] = {}
+        self._readers: dict[int, tuple[float, float]] = {}
 
     def stop(self) -> None:
         """End soon; may be called from a signal handler."""
@@ -115,10 +115,22 @@ class Hearing:
                 self._forget(source, position)
 
     def _hear_reader(self, reader: int, payload: bytes) -> None:
-        self._readers[reader] = msgpack.unpackb(payload)
+        told = kernel_and_waiting(payload)
+        if told is None:
+            return
+        self._readers[reader] = told
         for index, output in enumerate(self._assignment.outputs):
             readers = [self._readers[name] for name in output.readers if name in self._readers]
             silent = len(readers) < len(output.readers)
-            self._outbox.limits[index] = 1 if silent else batch_limit(reader["kernel"] for reader in readers)
+            self._outbox.limits[index] = 1 if silent else batch_limit(kernel for kernel, _ in readers)
         # where a reader is behind, nobody waits the longer for a message that waits for company here
-        self._outbox.lingers = any(reader["waiting"] > 1 for reader in self._readers.values())
+        self._outbox.lingers = any(waiting > 1 for _, waiting in self._readers.values())
+
+
+def kernel_and_waiting(payload: bytes) -> tuple[float, float] | None:
+    """What a reader reports of itself; None for what is no report: another operator's code has written it."""
+    try:
+        value = msgpack.unpackb(payload)
+        return float(value["kernel"]), float(value["waiting"])
+    except (ValueError, TypeError, KeyError, OverflowError, msgpack.exceptions.UnpackException):
+        return None

@@ -47,6 +47,7 @@ class NatsTransport:
         self._pullings: dict[tuple[int, bool], Pulling] = {}
         self._pace = Pace()
         self._sleeping = False
+        self._ended = False
         self._after: Store | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._records: Future[dict[str, bytes]] = Future()
@@ -118,6 +119,9 @@ class NatsTransport:
         return self._outbox
 
     def _call(self, coroutine: Any) -> Future[Any]:
+        if self._ended:
+            coroutine.close()
+            raise TransportError("the transport is closed")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def _notify(self) -> None:
@@ -160,6 +164,8 @@ class NatsTransport:
         self._records.set_result(records)
         await self._left.wait()
         await self._client.close()
+        self._ended = True
+        await asyncio.sleep(0)  # what was asked for until now begins, and ends with the loop
 
     async def _begin(self, assignment: Assignment) -> None:
         for reader in {reader for output in assignment.outputs for reader in output.readers}:
