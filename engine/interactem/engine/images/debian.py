@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -21,11 +23,14 @@ from pathlib import Path
 FILES_TIME = 1_577_836_800
 """2020: the time of files that are made here, so that the same contents give the same bytes."""
 
+MEMORY_NEEDED = 2 << 30
+
 LEFT_OUT = (
     "boot/*",
     "debootstrap*",
     "dev/*",
     "etc/*-",
+    "etc/*.dpkg-old",
     "etc/hostname",
     "etc/resolv.conf",
     "proc/*",
@@ -47,8 +52,8 @@ _KEPT = ("var/cache/apt/archives", "var/cache/apt/archives/partial", "var/lib/ap
 @dataclass(frozen=True)
 class Order:
     """What to make. `place` is a folder that is made, used and removed; `packages` keeps what was downloaded.
-
-    `sources` are the lines of apt's list, from which what came later than the release is taken.
+    `sources` are the lines of apt's list, from which what came later than the release is taken. `private` says that we
+    have mounts of our own, which nobody else sees and which end with us.
     """
 
     archive: str
@@ -58,31 +63,63 @@ class Order:
     mirror: str
     include: tuple[str, ...]
     sources: tuple[str, ...]
+    private: bool
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
 
 def main(order: Order) -> int:
-    started = time.time() - 1  # files are given the time of the last tick
     place = Path(order.place)
     shutil.rmtree(place, ignore_errors=True)  # of one that was killed
-    place.mkdir(parents=True, mode=0o700)
-    place.chmod(0o755)
-    root = place / "root"
+    place.mkdir(parents=True)
+    if order.private and _available_memory() > MEMORY_NEEDED:
+        # dpkg waits for the disk at each file; where this mount is refused, that is how it is
+        _quietly("mount", "-t", "tmpfs", "-o", "mode=755", "interactem", str(place))
     try:
-        include = f"--include={','.join(order.include)}"
-        cache = f"--cache-dir={order.packages}"
-        if code := _run("debootstrap", "--variant=minbase", cache, include, order.suite, str(root), order.mirror):
-            return code
-        if code := _update(root, order.sources):
-            return code
-        for name in ("python", "python3"):
-            (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
-        _pack(root, Path(order.archive), started)
+        return _make(order, place / "root")
     finally:
+        if order.private:
+            _quietly("umount", "--recursive", str(place))
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _make(order: Order, root: Path) -> int:
+    started = time.time() - 1  # files are given the time of the last tick
+    include, cache = f"--include={','.join(order.include)}", f"--cache-dir={order.packages}"
+    if code := _run("debootstrap", "--variant=minbase", cache, include, order.suite, str(root), order.mirror):
+        return code
+    if order.private:
+        _give_devices(root)
+    if code := _update(root, order.sources):
+        return code
+    for name in ("python", "python3"):
+        (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
+    _pack(root, Path(order.archive), started)
     return 0
+
+
+def _give_devices(root: Path) -> None:
+    """Lend it this machine's devices where it could not have any of its own, as for users without rights."""
+    for name in ("null", "zero", "random", "urandom"):
+        device = root / "dev" / name
+        if not _is_device(device):
+            device.parent.mkdir(exist_ok=True)
+            device.touch()
+            _quietly("mount", "--bind", f"/dev/{name}", str(device))
+
+
+def _is_device(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return stat.S_ISCHR(os.fstat(file.fileno()).st_mode)
+    except OSError:
+        return False
+
+
+def _available_memory() -> int:
+    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(found[1]) * 1024 if found else 0
 
 
 def _update(root: Path, sources: tuple[str, ...]) -> int:
@@ -98,6 +135,10 @@ def _update(root: Path, sources: tuple[str, ...]) -> int:
 
 def _run(*command: str) -> int:
     return subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, check=False).returncode
+
+
+def _quietly(*command: str) -> None:
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _say(text: str) -> None:

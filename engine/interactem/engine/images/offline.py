@@ -27,7 +27,7 @@ PYTHON = "3.11"
 """The Python that the suite has."""
 PACKAGES = ("ca-certificates", "python3", "python3-pip")
 
-LAYOUT = 2
+LAYOUT = 3
 """Part of the key: root file systems made in another way than now are not used."""
 
 MIRROR = "http://mirror.invalid/debian"
@@ -35,8 +35,6 @@ SECURITY = "http://mirror.invalid/debian-security"
 RELEASES = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SHARED_MEMORY = Path("/dev/shm")
-_BYTES_NEEDED = 1 << 30
 
 Progress = Callable[[str], None]
 
@@ -60,6 +58,8 @@ def root_archive(progress: Progress, commands: Commands, *, cache: Path | None =
     with _locked(folder / "lock", progress):
         if not archive.is_file():
             _make(archive, progress, commands)
+            for other in set(folder.glob(f"{SUITE}-*.tar")) - {archive}:
+                other.unlink()
     return archive
 
 
@@ -71,12 +71,13 @@ def _make(archive: Path, progress: Progress, commands: Commands) -> None:
     packages.mkdir(exist_ok=True)
     order = debian.Order(
         archive=str(partial),
-        place=str(_working_place(archive.parent)),
+        place=str(archive.parent / "making"),
         packages=str(packages),
         suite=SUITE,
         mirror=sources[0].split()[1],
         include=PACKAGES,
         sources=sources,
+        private=bool(prefix),
     )
     progress(f"making a root file system from the packages of {order.mirror}")
     command = [*prefix, sys.executable, "-I", "-S", debian.__file__, order.to_json()]
@@ -118,16 +119,6 @@ def _works(command: list[str]) -> bool:
         return False
 
 
-def _working_place(cache: Path) -> Path:
-    """A folder in memory, where there is enough of it: dpkg waits for the disk at each file."""
-    name = f"interactem-root-{os.getuid()}-{hashlib.blake2b(str(cache).encode(), digest_size=4).hexdigest()}"
-    if _SHARED_MEMORY.is_dir():
-        place = os.statvfs(_SHARED_MEMORY)
-        if not place.f_flag & os.ST_NOEXEC and place.f_bavail * place.f_frsize > _BYTES_NEEDED:
-            return _SHARED_MEMORY / name
-    return cache / name
-
-
 def apt_sources(targets: Iterable[str]) -> tuple[str, ...]:
     """Lines for apt's list of sources, that of the suite first, in the words of this machine's own where it has them.
 
@@ -154,8 +145,9 @@ def _apt_targets() -> list[str]:
 
 def _surroundings(environment: Mapping[str, str]) -> dict[str, str]:
     """What debootstrap needs of the environment: it downloads with wget, which does not read apt's configuration."""
-    # told that it runs in a container, it makes devices where it may, and else takes those that are there
-    added = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "container": "lxc"}
+    added = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    if os.geteuid() != 0:
+        added["container"] = "lxc"  # where devices cannot be made, it takes those that are there
     for scheme in ("http", "https"):
         proxy = _apt_setting(f"Acquire::{scheme}::Proxy")
         if proxy and proxy != "DIRECT" and f"{scheme}_proxy" not in environment:
