@@ -178,12 +178,13 @@ def test_what_is_wrong_with_podman(programs, said, reason, advice):
 
 def test_images_of_podman(programs, tmp_path):
     listed = [
-        {"Id": "1" * 64, "Names": ["ghcr.io/a/b:latest"], "Labels": {"x": "y"}, "Size": 7, "Digest": "sha256:d"},
-        {"Id": "2" * 64, "Names": ["docker.io/library/python:3"], "Labels": None, "Size": 8},
+        {"Id": "1" * 64, "RepoTags": ["ghcr.io/a/b:latest"], "Labels": {"x": "y"}, "Size": 7, "Digest": "sha256:d"},
+        {"Id": "2" * 64, "RepoTags": ["docker.io/library/python:3"], "Labels": None, "Size": 8},
         {"Id": "3" * 64, "Size": 9},
     ]
     (tmp_path / "list.json").write_text(json.dumps(listed) + "\n")
-    programs(podman=f'while read -r line; do echo "$line"; done < {tmp_path}/list.json')
+    read = f'while read -r line; do echo "$line"; done < {tmp_path}/list.json'
+    programs(podman=f"{read}; echo 'Error: inspecting object: nosuch: image not known' >&2; exit 125")
     found = PodmanBuilder().images(["ghcr.io/a/b", "python:3", "nosuch"])
     assert {name: image.id[:8] for name, image in found.items()} == {"ghcr.io/a/b": "sha256:1", "python:3": "sha256:2"}
     assert (found["ghcr.io/a/b"].labels, found["ghcr.io/a/b"].size) == ({"x": "y"}, 7)
@@ -215,4 +216,4 @@ def test_podman_lists_again_when_an_image_goes_meanwhile(programs, tmp_path):
         podman=f"if test -e {tmp_path}/again; then echo '[]'; exit 0; fi; : > {tmp_path}/again; "
         "echo 'Error: locating image with ID 1: image not known' >&2; exit 125"
     )
-    assert PodmanBuilder().images(["a"]) == {}
+    assert PodmanBuilder().labelled("a") == []

@@ -43,23 +43,25 @@ class PodmanBuilder:
             raise NoEngineError("there is no podman on this machine", INSTALL)
 
     def images(self, names: Collection[str]) -> dict[str, EngineImage]:
-        found = self._list() if names else []
+        if not names:
+            return {}
+        # listing all images takes seconds where there are many
+        answer = ask(["podman", "image", "inspect", *names])
+        if answer.code and not _only_missing(answer.err):
+            raise _trouble(answer)
+        found = [_inspected(value) for value in json.loads(answer.out or "[]")]
         return {name: image for name in names if (image := _named(name, found)) is not None}
 
     def labelled(self, label: str) -> list[EngineImage]:
-        return self._list(f"label={label}")
-
-    def _list(self, *filters: str) -> list[EngineImage]:
-        chosen = [word for text in filters for word in ("--filter", text)]
-        command = ["podman", "image", "ls", "--format", "json", *chosen]
+        command = ["podman", "image", "ls", "--format", "json", "--filter", f"label={label}"]
         answer = ask(command)
         for _ in range(LISTINGS):  # it stumbles over an image that somebody removes while it lists
-            if "image not known" not in answer.err:
+            if not _only_missing(answer.err):
                 break
             answer = ask(command)
         if answer.code:
             raise _trouble(answer)
-        return [_engine_image(value) for value in json.loads(answer.out or "[]")]
+        return [_listed(value) for value in json.loads(answer.out or "[]")]
 
     def build_command(self, build: Build) -> list[str]:
         ignored = build.containerfile.with_name(f"{build.containerfile.name}.dockerignore")
@@ -136,7 +138,18 @@ def _tls(insecure: bool) -> list[str]:
     return ["--tls-verify=false"] if insecure else []
 
 
-def _engine_image(value: dict[str, Any]) -> EngineImage:
+def _inspected(value: dict[str, Any]) -> EngineImage:
+    return EngineImage(
+        id=f"sha256:{value['Id'].removeprefix('sha256:')}",
+        names=tuple(value.get("RepoTags") or ()),
+        labels=value.get("Labels") or {},
+        size=value.get("Size") or 0,
+        created=value.get("Created") or "",
+        digest=value.get("Digest") or "",
+    )
+
+
+def _listed(value: dict[str, Any]) -> EngineImage:
     return EngineImage(
         id=f"sha256:{value['Id'].removeprefix('sha256:')}",
         names=tuple(value.get("Names") or value.get("RepoTags") or ()),
@@ -157,6 +170,11 @@ def _named(name: str, images: Sequence[EngineImage]) -> EngineImage | None:
 def _means(name: str, image: str) -> bool:
     # a short name that was pulled from Docker's registry is listed with the registry and its library
     return same_image(name, image) or image in (f"docker.io/library/{name}", f"docker.io/library/{name}:latest")
+
+
+def _only_missing(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and all("image not known" in line.lower() or "no such image" in line.lower() for line in lines)
 
 
 def _trouble(answer: Answer) -> ImageError:
