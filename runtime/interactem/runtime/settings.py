@@ -33,8 +33,8 @@ class Settings:
     replica: int = 0
     outputs: Path = Path("outputs")
     slot: Path | None = None
-    connections: Path | None = None
     parent: int | None = None
+    connections: Path | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
