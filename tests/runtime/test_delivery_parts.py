@@ -384,7 +384,7 @@ def test_settings_come_from_the_environment_alone():
     }
     settings = Settings.read(given)
     assert settings == Settings(
-        "r", 3, Address("nats://127.0.0.1:4222", Path("/secret")), 0, Path("outputs"), Path("/slot"), 17
+        "r", 3, Address("nats://127.0.0.1:4222", Path("/secret")), 0, Path("outputs"), Path("/slot"), parent=17
     )
 
 
