@@ -11,6 +11,7 @@ import subprocess
 import textwrap
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -370,6 +371,18 @@ def test_an_image_that_is_gone_is_said(within):
     async def test(world):
         with pytest.raises(LaunchError, match=r"partial\.1 cannot be started: .*(?i:no such image|image not known)"):
             await world.start("print(1)", image="sha256:" + "0" * 64)
+
+    within(test)
+
+
+def test_gpus_that_are_not_there_are_said(within, engine):
+    if Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has a GPU")
+
+    async def test(world):
+        with pytest.raises(LaunchError, match="it asks for GPUs, which need the NVIDIA Container Toolkit"):
+            await world.start("print(1)", resources=Resources(gpus=1))
+        assert world.containers() == []
 
     within(test)
 

@@ -87,7 +87,7 @@ class Surroundings:
         }
         places = {
             "INTERACTEM_OUTPUTS": Place(self.folder.outputs, f"{INSIDE}/outputs", writable=True, owned=True),
-            "INTERACTEM_DATA_DIRECTORY": Place(self.data_directory(operator), "/mnt"),
+            "INTERACTEM_DATA_DIRECTORY": Place(self.data_directory(operator), "/mnt", owned=True),
             "INTERACTEM_SLOT": Place(self.slot(operator, replica), f"{INSIDE}/slot", writable=True, owned=True),
         }
         credentials = self.credentials(operator, replica)
@@ -125,7 +125,7 @@ class Surroundings:
             for path in with_companions(Path(target)):
                 yield Place(path, str(inside.with_name(path.name)), writable=name in operator.writable)
         if operator.operator in self.programs:
-            yield Place(self.programs[operator.operator], PROGRAM_INSIDE)
+            yield Place(self.programs[operator.operator], PROGRAM_INSIDE, owned=True)
 
 
 def mounted_at(name: str, target: str) -> str:

@@ -37,6 +37,7 @@ from interactem.runtime.init import OUT_OF_MEMORY, SIGNALLED
 Record = Callable[..., None]
 """Takes events, as `EventLog.record` does."""
 
+GPU_ADVICE = "; it asks for GPUs, which need the NVIDIA Container Toolkit (with podman, also its CDI specification)"
 AWAY_SECONDS = 60.0
 """How long an engine may be away, such as when it is restarted, before its containers are given up."""
 AWAY_LOOK_SECONDS = 0.5
@@ -75,8 +76,9 @@ class ContainerLauncher:
         handle.ended.add_done_callback(lambda _: self._handles.discard(handle))
         try:
             warnings = await handle.started()
-        except ContainerError as error:
-            raise LaunchError(launch.operator, launch.replica, str(error)) from None
+        except (ContainerError, OSError) as error:
+            reason = f"{error}{GPU_ADVICE}" if options.gpus else str(error)
+            raise LaunchError(launch.operator, launch.replica, reason) from None
         for warning in warnings:
             self._tell(launch, "warning", warning)
         return handle
@@ -162,7 +164,7 @@ class ContainerHandle:
             self._tell(self._exit(end))
 
     def _run(self) -> End:
-        for place in self._launch.places.values():
+        for place in (*self._launch.places.values(), *self._launch.binds):
             hand_over(place, self._user, os.getuid())
         self._container, warnings = self._engine.create(self._options)
         try:
