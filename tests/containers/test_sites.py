@@ -42,6 +42,7 @@ def test_the_certificates_of_the_site_are_trusted(engine, image, tmp_path):
         assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
         answered = engine.attempt(image, "python", "-c", fetch, bare)
         assert "HTTP Error 401" in answered.stderr, "it is trusted, and asks for a password"
+        assert len(engine.run(image, "ls", "/usr/local/share/ca-certificates").split()) == 1
         assert "Successfully downloaded tiny" in engine.run(image, "pip", "download", "--index-url", address, "tiny")
 
 
@@ -59,6 +60,7 @@ def build(engine, image, tmp_path, site):
 
 CONTAINERFILE = """FROM ghcr.io/nersc/interactem/operator
 RUN pip install tiny && mkdir /output
+RUN poetry add tiny
 COPY ./run.py /app/run.py
 RUN python -c 'import tiny'
 """
