@@ -1,9 +1,13 @@
 """What runs a pipeline. `prepare`, `execute` and `collect` are its Python API."""
 
-from interactem.engine.catalog import Catalog, CatalogOperator, find_root
-from interactem.engine.errors import EngineError
-from interactem.engine.plan import Plan, make_plan
-from interactem.engine.runs import PreparedRun, RunResult, collect, execute, prepare, reopen
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interactem.engine.catalog import Catalog, CatalogOperator, find_root
+    from interactem.engine.errors import EngineError
+    from interactem.engine.plan import Plan, make_plan
+    from interactem.engine.runs import PreparedRun, RunResult, collect, execute, prepare, reopen
 
 __all__ = [
     "Catalog",
@@ -19,3 +23,18 @@ __all__ = [
     "prepare",
     "reopen",
 ]
+
+_MODULES = {
+    "catalog": ("Catalog", "CatalogOperator", "find_root"),
+    "errors": ("EngineError",),
+    "plan": ("Plan", "make_plan"),
+    "runs": ("PreparedRun", "RunResult", "collect", "execute", "prepare", "reopen"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for: whoever only lists or builds operators need not wait for all that runs them."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
