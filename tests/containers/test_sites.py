@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from interactem.engine.images.baking import Bakery
-from interactem.engine.images.bases import FOLDER, Site, find_bases, lay_out
+from interactem.engine.images.base_sources import FOLDER, find_bases
+from interactem.engine.images.bases import Site, lay_out
 from interactem.engine.images.builders import Build
 from interactem.engine.images.commands import Commands
 from interactem.engine.images.projects import Project

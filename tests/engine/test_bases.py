@@ -11,7 +11,8 @@ import certifi
 import pytest
 
 from interactem.engine.images import bases, offline
-from interactem.engine.images.bases import FOLDER, Site, find_bases, inputs, lay_out
+from interactem.engine.images.base_sources import FOLDER, find_bases
+from interactem.engine.images.bases import Site, inputs, lay_out
 from interactem.engine.images.debian import FILES_TIME
 from interactem.engine.images.errors import BaseImageError
 from interactem.engine.locks import locked_versions

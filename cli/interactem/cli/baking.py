@@ -22,7 +22,6 @@ from interactem.engine.images.commands import Commands
 from interactem.engine.images.names import LOCAL_REGISTRY, ImageName
 from interactem.engine.images.outcomes import Outcome
 from interactem.engine.images.projects import Project, Selection
-from interactem.engine.images.registry import is_local, speaks_plainly
 from interactem.engine.images.targets import Target
 from interactem.engine.images.transfers import Moved, Transfer
 from interactem.spec.wording import suggest
@@ -82,8 +81,13 @@ class Means:
         builder, note = find_builder(request.engine) if request.build or request.pushes else (None, "")
         puller = find_builder(request.puller)[0] if request.pulls else None
         local = LOCAL_REGISTRY if request.push_local or request.pull_local else request.registry
-        plainly = speaks_plainly(local) if local and is_local(local) and not request.dry_run else False
-        return cls(builder, puller, note, plainly)
+        return cls(builder, puller, note, _speaks_plainly(local) if local and not request.dry_run else False)
+
+
+def _speaks_plainly(registry: str) -> bool:
+    from interactem.engine.images.registry import is_local, speaks_plainly
+
+    return is_local(registry) and speaks_plainly(registry)
 
 
 def bake(request: Request, *, as_json: bool) -> int:

@@ -23,7 +23,6 @@ from interactem.engine.images.names import ImageName, key_of
 from interactem.engine.images.outcomes import SHOWN_LINES, Observe, Outcome, State, described, ignore
 from interactem.engine.images.plan import BakePlan, inputs_hash
 from interactem.engine.images.scheduling import work_off
-from interactem.engine.images.sites import prepare_build
 from interactem.engine.images.targets import Target
 from interactem.spec import SpecError
 
@@ -36,8 +35,11 @@ class Verdict:
     reason: str
 
 
-def judge(target: Target, image: EngineImage | None, inputs: str, *, asked: bool) -> Verdict:
-    """Whether a target has to be built. `asked` is false for what is only built on: there, being there is enough."""
+def judge(image: EngineImage | None, inputs: str, *, asked: bool) -> Verdict:
+    """Whether an image has to be built, from what is there and the hash of its inputs.
+
+    `asked` is false for what is only built on: there, being there is enough.
+    """
     if image is None:
         return Verdict(True, "there is no image")
     if not asked:
@@ -100,7 +102,8 @@ class Bakery:
         return [target.name for target in self.plan.targets if target.name in found]
 
     def _verdict(self, target: Target) -> Verdict:
-        return judge(target, self.images.get(target.image), self._inputs(target), asked=target.name in self.asked)
+        asked, image = target.name in self.asked, self.images.get(target.image)
+        return judge(image, self._inputs(target) if asked and image else "", asked=asked)
 
     def _inputs(self, target: Target) -> str:
         ids = {name: self.images[name].id for name in target.references if name in self.images}
@@ -143,6 +146,8 @@ class Bakery:
             self.images |= self.builder.images([image])
 
     def _build(self, target: Target) -> None:
+        from interactem.engine.images.sites import prepare_build  # not needed where there is nothing to do
+
         self.observe(target.name, "building", "")
         with scratch_folder() as scratch:
             tell = partial(self.observe, target.name, "building")

@@ -1,4 +1,4 @@
-"""The base images: what stands in `base-images/`, and what each is built from."""
+"""What each base image is built from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from interactem.engine.images import offline as debian
 from interactem.engine.images.authorities import read_authorities
+from interactem.engine.images.base_sources import CONTAINERFILE, OFFLINE, OPERATOR, PYTHON, BaseSource
 from interactem.engine.images.commands import Commands
 from interactem.engine.images.errors import BaseImageError
 from interactem.engine.images.trees import install_library, install_locked, settle, unpack
@@ -20,26 +21,7 @@ from interactem.engine.locks import LOCK, lock_fingerprint
 from interactem.engine.requirements import hash_folder
 from interactem.engine.wheels import replica_package
 
-FOLDER = "base-images"
-REGISTRY = "ghcr.io/nersc/interactem"
-
-CONTAINERFILE = "Containerfile"
-OFFLINE = "Containerfile.offline"
-"""Stands in for the Containerfile where no image registry can be reached."""
-
-PYTHON = "python"
-OPERATOR = "operator"
-
 _FROM_PYTHON = re.compile(r"^\s*FROM\s+\S*\bpython:(\d+\.\d+)", re.I | re.M)
-
-
-@dataclass(frozen=True, slots=True)
-class BaseSource:
-    """A folder of `base-images/`. Containerfiles name its image by any of `images`, the full name first."""
-
-    name: str
-    folder: Path
-    images: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +35,6 @@ class Site:
     authorities: Path | None = None
     progress: Callable[[str], None] = lambda text: None
     commands: Commands = field(default_factory=Commands)
-
-
-def find_bases(folder: Path) -> tuple[BaseSource, ...]:
-    """The base images in a `base-images/` folder."""
-    found = [path.parent for path in sorted(folder.glob(f"*/{CONTAINERFILE}"))]
-    return tuple(BaseSource(path.name, path, _images(path.name)) for path in found)
 
 
 def lay_out(base: BaseSource, context: Path, site: Site) -> None:
@@ -95,12 +71,6 @@ def inputs(base: BaseSource, site: Site) -> dict[str, str]:
         parts["lock"] = lock_fingerprint()
         parts["runtime"] = replica_package().fingerprint()
     return parts
-
-
-def _images(name: str) -> tuple[str, ...]:
-    full = f"{REGISTRY}/{name}"
-    # a bare `python` would stand for the official image in whatever else is built on this machine
-    return (full,) if name == PYTHON else (full, name)
 
 
 def _fill_python(context: Path, site: Site) -> None:
