@@ -126,7 +126,7 @@ def _update(root: Path, sources: tuple[str, ...]) -> int:
     """Take what came after the release, such as corrections of security, as far as the mirror has it."""
     (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in sources))
     _say("taking what came after the release")
-    if _run("chroot", str(root), "apt-get", "update", "--quiet", "--error-on=any"):
+    if _run("chroot", str(root), "apt-get", "update", "--quiet", "--error-on=any", "-o", "Acquire::Languages=none"):
         _say("the mirror has nothing that came after the release; security updates are missing")
         return 0
     options = ("--quiet", "--assume-yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io")

@@ -21,6 +21,7 @@ from interactem.engine.environments import cache_folder
 from interactem.engine.images import debian
 from interactem.engine.images.commands import Commands, Finished
 from interactem.engine.images.errors import BaseImageError
+from interactem.engine.tether import tethered
 
 SUITE = "bookworm"
 PYTHON = "3.11"
@@ -80,7 +81,7 @@ def _make(archive: Path, progress: Progress, commands: Commands) -> None:
         private=bool(prefix),
     )
     progress(f"making a root file system from the packages of {order.mirror}")
-    command = [*prefix, sys.executable, "-I", "-S", debian.__file__, order.to_json()]
+    command = tethered([*prefix, sys.executable, "-I", "-S", debian.__file__, order.to_json()])
     try:
         done = commands.run(command, _surroundings(os.environ), lambda line: _tell(line, progress))
         if not done.ok:
@@ -93,6 +94,8 @@ def _make(archive: Path, progress: Progress, commands: Commands) -> None:
 def namespaces(user: int, *, search_path: str) -> list[str]:
     """What debootstrap is started with: mounts of its own, and for people without rights, users of their own.
 
+    Its processes are a namespace too, so that all of them end with the first.
+
     Raises `BaseImageError` where debootstrap is missing, or could not do its work.
     """
     if shutil.which("debootstrap", path=search_path) is None:
@@ -100,7 +103,7 @@ def namespaces(user: int, *, search_path: str) -> list[str]:
             "--offline makes the base images from Debian's packages, and debootstrap, which does that, is missing",
             "install it: sudo apt-get install debootstrap (on Fedora: sudo dnf install debootstrap debian-keyring)",
         )
-    prefix = ["unshare", "--mount", "--fork", "--kill-child"]
+    prefix = [shutil.which("unshare", path=search_path) or "unshare", "--mount", "--pid", "--fork", "--kill-child"]
     if user != 0:
         prefix += ["--user", "--map-auto", "--map-root-user"]
     if _works([*prefix, "true"]):
