@@ -17,13 +17,15 @@ from typing import Any
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.assignment import Input, Output
 from interactem.runtime.subjects import Names
+from interactem.runtime.transports.pulling import HEARTBEAT
 
+# the broker keeps where answers go to until this long after the last one, and a pull that waits has heartbeats
+_MANY_ANSWERS = {"response": "stream", "threshold": f"{3 * HEARTBEAT:g}s"}
 EXPORTS: tuple[dict[str, Any], ...] = (
     {"service": "i.>"},
     {"service": "$JS.ACK.>"},
-    # many answers to one question
-    {"service": "$JS.API.CONSUMER.MSG.NEXT.>", "response": "stream"},
-    {"service": "$JS.API.DIRECT.GET.*", "response": "stream"},
+    {"service": "$JS.API.CONSUMER.MSG.NEXT.>", **_MANY_ANSWERS},
+    {"service": "$JS.API.DIRECT.GET.*", **_MANY_ANSWERS},
     {"service": "$JS.API.DIRECT.GET.*.>"},
     {"stream": "i.>"},
 )
