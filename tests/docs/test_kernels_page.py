@@ -83,3 +83,8 @@ def test_lines(kernel, tmp_path):
 def test_shout(kernel):
     (answer,) = call(kernel("shout"), BytesMessage(data=b"hey"))
     assert answer.data == b"HEY"
+
+
+def test_scale_finds_what_was_set_up(kernel):
+    (answer,) = call(kernel("scale"), BytesMessage.from_array(np.array([2.0, 4.0])))
+    assert answer.array.tolist() == [5.0, 10.0]
