@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
-from delivery_harness import Collected, Crash, crash_at, message, node, sink, source
+import pytest
+from delivery_harness import (
+    MEBIBYTE,
+    Collected,
+    Crash,
+    Flow,
+    NatsBackend,
+    crash_at,
+    message,
+    node,
+    numbers,
+    sink,
+    source,
+)
 
 from interactem.runtime import BytesMessage, operator
+from interactem.runtime.transports import Store
 
 LIMIT = 2**18
 SIZES = (10, LIMIT - 20_000, LIMIT - 16_384, LIMIT, 3 * LIMIT + 1)
@@ -127,3 +143,27 @@ def test_a_state_is_rolled_back_over_large_messages(flow):
     made.run()
     assert sorted(out.ints) == [1, 2, 3, 4, 5]
     assert made.dead() == []
+
+
+@pytest.mark.broker
+def test_a_full_store_takes_blobs_again_when_others_are_removed(tmp_path):
+    nodes = {"s": source(numbers(1)), "k": sink(Collected())}
+    made = Flow(lambda plan: NatsBackend(plan, tmp_path, store_bytes=64 * MEBIBYTE), tmp_path, nodes, ["s > k"])
+    storer, call = made.backend.server.storer, made.backend.server.call
+    subjects = [made.names.blob(0, "x", number) for number in range(12)]
+
+    async def fill():
+        for subject in subjects:
+            await storer.store(Store(subject, bytes(MEBIBYTE - 1000)))
+        late = asyncio.ensure_future(storer.store(Store(made.names.blob(0, "late", 0), bytes(MEBIBYTE - 1000))))
+        await asyncio.sleep(0.5)
+        assert not late.done(), "there is no room"
+        await storer.remove(made.names.blob(0, "never", 0))
+        await asyncio.gather(*map(storer.remove, subjects))
+        await late
+
+    try:
+        call(fill())
+        assert made.backend.blobs() == 1
+    finally:
+        made.close()
