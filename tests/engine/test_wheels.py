@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 from packaging.requirements import Requirement
 
-from interactem.engine.wheels import RUNTIME, from_distribution, own_package, runtime_metadata
+from interactem.engine.wheels import RUNTIME, from_distribution, own_package, replica_package, runtime_metadata
 
 
 def test_the_wheel_is_whole_and_the_same_every_time():
@@ -64,3 +64,17 @@ def test_the_fingerprint_is_that_of_the_contents(tmp_path):
     assert first.file_name == "interactem-1-py3-none-any.whl"
     (tmp_path / "module.py").write_text("x = 2")
     assert from_distribution(PathDistribution(info)).fingerprint() != first.fingerprint()
+
+
+def test_what_replicas_get_is_code_and_short_metadata():
+    files = replica_package().files
+    parts = {name.split("/")[1] for name in files if name.startswith("interactem/")}
+    assert parts >= {"runtime", "spec"}
+    assert not parts & {"cli", "engine", "console"}
+    assert "interactem/runtime/__main__.py" in files
+    assert not [name for name in files if name.endswith((".pyc", ".pth"))]
+    metadata = next(content for name, content in files.items() if name.endswith("/METADATA")).decode()
+    needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist")]
+    assert {Requirement(line.partition(": ")[2]).name for line in needed} == RUNTIME
+    assert "extra" not in metadata
+    assert "operators" not in metadata, "the README is no reason to build images again"

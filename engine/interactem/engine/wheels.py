@@ -28,6 +28,7 @@ _INFO = frozenset({"METADATA", "WHEEL", "licenses"})
 """What the wheel takes of the installed metadata: the rest tells how and when it was installed, or is a command."""
 
 
+_BRIEF_FIELDS = ("Metadata-Version", "Name", "Version", "Requires-Python", "License-Expression", "Requires-Dist")
 _NOT_IN_REPLICAS = frozenset({"cli", "console", "engine", "__pycache__"})
 
 
@@ -75,13 +76,26 @@ def replica_package() -> OwnPackage:
     import interactem  # a namespace, whose parts may lie in several folders
 
     installed = own_package()
-    files = {name: content for name, content in installed.files.items() if ".dist-info/" in name}
+    files = {name: _brief(name, content) for name, content in installed.files.items() if ".dist-info/" in name}
     for folder in map(Path, interactem.__path__):
         for path in folder.rglob("*"):
             name = path.relative_to(folder)
             if path.is_file() and path.suffix != ".pyc" and name.parts[0] not in _NOT_IN_REPLICAS:
                 files[f"{NAME}/{name.as_posix()}"] = path.read_bytes()
     return OwnPackage(installed.file_name, files)
+
+
+def _brief(name: str, content: bytes) -> bytes:
+    """Metadata without what it says to people, such as the README, and without extras."""
+    if not name.endswith("/METADATA"):
+        return content
+    told: Message = Parser().parsestr(content.decode())
+    brief = Message()
+    for field in _BRIEF_FIELDS:
+        for value in told.get_all(field) or []:
+            if not (field == "Requires-Dist" and _of_an_extra(value)):
+                brief[field] = value
+    return brief.as_bytes()
 
 
 def from_distribution(installed: Distribution) -> OwnPackage:
