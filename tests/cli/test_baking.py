@@ -79,6 +79,7 @@ def said(capsys, *arguments, code=0):
         (["build", "--registry", "ghcr.io/you"], "add --push-remote"),
         (["push", "--registry", "Not A Registry"], "is no registry: write HOST, or HOST/PATH"),
         (["build", "--ca-bundle", "nowhere.pem"], "--ca-bundle: there is no file nowhere.pem"),
+        (["build", "--ca-bundle", "operators/shout/run.py"], "(--ca-bundle) holds no certificate in PEM form"),
         (["build", "--bild-base"], "No such option: --bild-base"),
         (["build", "--engine", "dokcer"], "'dokcer'"),
         (["build", "--target"], "--target"),

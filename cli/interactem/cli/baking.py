@@ -19,6 +19,7 @@ from interactem.engine.images.baking import Bakery
 from interactem.engine.images.builders import Builder, EngineName
 from interactem.engine.images.choosing import find_builder
 from interactem.engine.images.commands import Commands
+from interactem.engine.images.errors import ImageError
 from interactem.engine.images.names import LOCAL_REGISTRY, ImageName
 from interactem.engine.images.outcomes import Outcome
 from interactem.engine.images.projects import Project, Selection
@@ -62,8 +63,19 @@ class Request:
                 ImageName.parse(str(ImageName("", "name").in_registry(self.registry)))
             except ValueError:
                 raise InvalidError(f"{self.registry!r} is no registry: write HOST, or HOST/PATH") from None
-        if self.ca_bundle is not None and not self.ca_bundle.is_file():
-            raise InvalidError(f"--ca-bundle: there is no file {self.ca_bundle}")
+        if self.ca_bundle is not None:
+            _check_bundle(self.ca_bundle)
+
+
+def _check_bundle(path: Path) -> None:
+    from interactem.engine.images.authorities import read_authorities
+
+    if not path.is_file():
+        raise InvalidError(f"--ca-bundle: there is no file {path}")
+    try:
+        read_authorities(path, {}, {})
+    except ImageError as error:
+        raise InvalidError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
