@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -215,6 +216,23 @@ def test_a_failure_is_told_with_its_step_and_last_lines_and_the_others_go_on(add
 def test_a_full_disk_says_what_to_do(add, bake):
     add("a", "FROM scratch\nRUN echo write /x: no space left on device; exit 1\n")
     assert "the disk is full: see podman system df" in bake()[0]["a"].reason
+
+
+def test_of_a_long_line_both_ends_are_shown(add, bake):
+    add("a", "FROM scratch\nRUN printf 'begin %01000d end\\n' 0; exit 1\n")
+    line = bake()[0]["a"].reason.splitlines()[1]
+    assert line.startswith("    begin 000") and line.endswith("000 end") and len(line) < 260
+
+
+def test_no_room_for_temporary_files(add, bake, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    add("a", "FROM scratch\n")
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+    assert bake()[0]["a"].reason == (
+        "the folder for temporary files: the disk is full; make room, or name a folder with room in TMPDIR"
+    )
 
 
 def test_independent_images_are_built_side_by_side(add, bake, tmp_path):

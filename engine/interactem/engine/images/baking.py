@@ -20,7 +20,7 @@ from interactem.engine.images.builders import Build, Builder, EngineImage
 from interactem.engine.images.commands import Cancelled, Commands, Finished
 from interactem.engine.images.errors import BuildError, TransferError
 from interactem.engine.images.names import ImageName, key_of
-from interactem.engine.images.outcomes import SHOWN_LINES, Observe, Outcome, State, described, ignore
+from interactem.engine.images.outcomes import Observe, Outcome, State, described, ignore, shown
 from interactem.engine.images.plan import BakePlan, inputs_hash
 from interactem.engine.images.scheduling import work_off
 from interactem.engine.images.targets import Target
@@ -142,7 +142,7 @@ class Bakery:
             self.observe(target.name, "building", f"pulling {image}")
             done = self.commands.run(self.builder.pull_command(image), self.builder.environment)
             if not done.ok:
-                raise TransferError(image, "pulled", done.lines[-SHOWN_LINES:], advise(done.lines, self.builder.name))
+                raise TransferError(image, "pulled", shown(done.lines), advise(done.lines, self.builder.name))
             self.images |= self.builder.images([image])
 
     def _build(self, target: Target) -> None:
@@ -160,8 +160,7 @@ class Bakery:
             done = self._run(build, target)
             if not done.ok:
                 step = self.builder.failing_step(done.lines)
-                lines = list(step.lines)[-SHOWN_LINES:]
-                raise BuildError(target.name, step.text, lines, advise(done.lines, self.builder.name))
+                raise BuildError(target.name, step.text, shown(step.lines), advise(done.lines, self.builder.name))
             self._store(target, EngineImage(build.id_file.read_text().strip(), target.images, made_from))
 
     def _run(self, build: Build, target: Target) -> Finished:

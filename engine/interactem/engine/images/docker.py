@@ -144,7 +144,7 @@ def _named(name: str, images: Sequence[EngineImage]) -> EngineImage | None:
 
 
 def _only_missing(text: str) -> bool:
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and "level=warning" not in line]
     return bool(lines) and all("no such image" in line.lower() or "no such object" in line.lower() for line in lines)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +13,14 @@ from interactem.engine.images.errors import BuildError
 State = Literal["building", "pushing", "pulling", "built", "unchanged", "failed", "skipped", "pushed", "pulled"]
 
 SHOWN_LINES = 12
-"""How much of what a failing command said is shown."""
+SHOWN_CHARACTERS = 240
+"""How much of what a failing command said is shown: its last lines, and of a long one both ends."""
+
+
+def shown(lines: Iterable[str]) -> list[str]:
+    half = SHOWN_CHARACTERS // 2
+    last = [line for line in lines if line.strip()][-SHOWN_LINES:]
+    return [line if len(line) <= SHOWN_CHARACTERS else f"{line[:half]} ... {line[-half:]}" for line in last]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,9 @@ def described(error: Exception) -> str:
     """An error in words, for an outcome that has the image's name already."""
     if isinstance(error, BuildError):
         return str(error).removeprefix(f"{error.name}: ")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = error.filename or "the folder for temporary files"
+        return f"{where}: the disk is full; make room, or name a folder with room in TMPDIR"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -173,7 +173,7 @@ def _means(name: str, image: str) -> bool:
 
 
 def _only_missing(text: str) -> bool:
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and "level=warning" not in line]
     return bool(lines) and all("image not known" in line.lower() or "no such image" in line.lower() for line in lines)
 
 

@@ -13,7 +13,7 @@ from interactem.engine.images.advice import advise
 from interactem.engine.images.builders import Builder
 from interactem.engine.images.commands import Commands, Finished
 from interactem.engine.images.errors import ImageError, TransferError
-from interactem.engine.images.outcomes import SHOWN_LINES, Observe, Outcome, State, described, ignore
+from interactem.engine.images.outcomes import Observe, Outcome, State, described, ignore, shown
 from interactem.engine.images.scheduling import work_off
 
 
@@ -93,8 +93,7 @@ class Transfer:
     def _run(self, command: list[str], image: str, doing: str) -> Finished:
         done = self.commands.run(command, self.builder.environment)
         if not done.ok:
-            lines = [line for line in done.lines if line.strip()][-SHOWN_LINES:]
-            raise TransferError(image, doing, lines, advise(done.lines, self.builder.name, self.registry))
+            raise TransferError(image, doing, shown(done.lines), advise(done.lines, self.builder.name, self.registry))
         return done
 
     def _move(self, every: list[Moved], state: State, work: Callable[[Moved], Outcome]) -> list[Outcome]:
