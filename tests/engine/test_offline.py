@@ -17,6 +17,8 @@ from interactem.engine.images.debian import FILES_TIME, left_out
 from interactem.engine.images.errors import BaseImageError
 from interactem.engine.images.offline import apt_sources, namespaces, root_archive, root_key
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Debian's packages are put together on Linux")
+
 DEBOOTSTRAP = """#!/bin/sh
 while case $1 in --*) ;; *) false;; esac; do shift; done
 root=$2
@@ -28,6 +30,7 @@ touch $root/usr/lib/python3.11/EXTERNALLY-MANAGED $root/usr/share/man/sh.1 $root
 ln -s os.py $root/usr/lib/python3.11/link.py
 MORE
 """
+UNSHARE = '#!/bin/sh\nwhile case $1 in --*) ;; *) false;; esac; do shift; done\nexec "$@"\n'
 CHROOT = '#!/bin/sh\necho "$@" >> LOG.chroot\nMORE\n'
 
 
@@ -44,6 +47,9 @@ def machine(tmp_path, monkeypatch):
 
     install("debootstrap", DEBOOTSTRAP)
     install("chroot", CHROOT)
+    install("unshare", UNSHARE)
+    install("mount", '#!/bin/sh\necho "$@" >> LOG.mounts\n')
+    install("umount", '#!/bin/sh\necho "umount $@" >> LOG.mounts\n')
     install("apt-get", "#!/bin/sh\n")
     install("apt-config", "#!/bin/sh\n")
     return install
@@ -74,6 +80,14 @@ def test_what_is_in_it(tmp_path, machine):
     assert entries["usr/lib/python3.11/os.py"].mtime == 1700000000, "the bytecode beside it goes by that"
     assert entries["usr/local/bin/python"].mtime == FILES_TIME
     assert list(entries) == sorted(entries)
+
+
+def test_it_is_made_in_memory_with_devices_of_this_machine(tmp_path, machine):
+    make(tmp_path)
+    place = tmp_path / "cache/roots/making"
+    devices = [f"--bind /dev/{name} {place}/root/dev/{name}" for name in ("null", "zero", "random", "urandom")]
+    lines = (tmp_path / "log.mounts").read_text().splitlines()
+    assert [line for line in lines if "tmpfs" not in line] == [*devices, f"umount --recursive {place}"]
 
 
 def test_the_same_packages_give_the_same_bytes(tmp_path, machine):

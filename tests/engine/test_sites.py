@@ -18,8 +18,8 @@ def read(text):
 def test_addresses_that_mean_something_in_a_build_are_told():
     pip = {
         "index-url": "https://me:pass%40word@site/simple",
-        "extra-index-url": "file:///opt/simple\nhttp://127.0.0.1:3141/simple https://other/simple",
-        "find-links": "/opt/wheels",
+        "extra-index-url": "file:///srv/simple\nhttp://127.0.0.1:3141/simple https://other/simple",
+        "find-links": "/srv/wheels",
         "trusted-host": "site other",
         "timeout": "60",
         "cert": "/etc/site.pem",
@@ -40,7 +40,7 @@ def test_variables_win_over_files():
 
 
 @pytest.mark.parametrize(
-    "pip", [{}, {"find-links": "/opt/wheels", "timeout": "9"}, {"extra-index-url": "file:///opt/simple"}]
+    "pip", [{}, {"find-links": "/srv/wheels", "timeout": "9"}, {"extra-index-url": "file:///srv/simple"}]
 )
 def test_nothing_is_told_where_there_is_nothing_to_tell(pip):
     assert pip_configuration({}, pip) == ""
