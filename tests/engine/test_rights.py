@@ -37,6 +37,12 @@ def test_names_may_have_tags_and_the_file_no_end_of_line():
     assert run_as_root(text, BASES).splitlines()[1:] == ["USER 0:0", "run pip install x", "USER 65532:65532"]
 
 
+@pytest.mark.parametrize("name", ["$BASE", "${BASE}", "${OTHER:-operator}"])
+def test_the_image_may_stand_in_an_argument(name):
+    text = f'ARG BASE="operator"\nFROM {name}\nRUN mkdir /output\n'
+    assert run_as_root(text, BASES).splitlines()[2:] == ["USER 0:0", "RUN mkdir /output", "USER 65532:65532"]
+
+
 def test_each_stage_counts_for_itself():
     text = "FROM gcc AS built\nRUN make\nFROM operator AS tools\nRUN one\n"
     text += "FROM operator\nCOPY --from=built /x /x\nRUN two\n"

@@ -6,7 +6,7 @@ from configparser import ConfigParser
 
 import pytest
 
-from interactem.engine.images.sites import MOUNT, mount_configuration, pip_configuration, secret_flags
+from interactem.engine.images.sites import MOUNT, mount_configuration, pip_configuration, prepare_build, secret_flags
 
 
 def read(text):
@@ -65,3 +65,22 @@ def test_the_flags_name_what_is_mounted(tmp_path):
     identity = value.split(",")[0]
     assert f",{identity}," in MOUNT
     assert value.endswith(f"src={tmp_path}/pip.conf")
+
+
+def test_bytes_that_are_no_text_stay_as_they_are(tmp_path):
+    containerfile = tmp_path / "Containerfile"
+    containerfile.write_bytes(b"FROM debian\nLABEL who=\xff\n")
+    assert prepare_build(containerfile, [])[:2] == ["--network", "host"]
+    assert containerfile.read_bytes() == b"FROM debian\nLABEL who=\xff\n"
+
+
+def test_a_password_is_for_its_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@site/simple")
+    containerfile = tmp_path / "Containerfile"
+    containerfile.write_text("FROM operator\nRUN pip install x\n")
+    flags = prepare_build(containerfile, [])
+    assert "secret@" not in " ".join(flags) + containerfile.read_text()
+    secret = tmp_path / "pip.conf"
+    assert flags[-1].endswith(f"src={secret}")
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert "me:secret@site" in secret.read_text()

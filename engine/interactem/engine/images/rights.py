@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from interactem.engine.images.containerfiles import Instruction, instructions
+from interactem.engine.images.containerfiles import Instruction, expand, instructions
 from interactem.engine.images.names import same_image
 
 USER = 65532
@@ -58,12 +58,16 @@ def run_as_root(containerfile: str, bases: Collection[str]) -> str:
 
 def _stages(containerfile: str, end: int) -> Iterator[_Stage]:
     stage: _Stage | None = None
+    defaults: dict[str, str] = {}
     for step in instructions(containerfile):
         if step.word == "FROM":
             if stage is not None:
                 stage.end = step.line
                 yield stage
-            stage = _Stage(_named(step.rest.split()))
+            stage = _Stage(expand(_named(step.rest.split()), defaults))
+        elif stage is None and step.word == "ARG":
+            name, _, value = step.rest.partition("=")
+            defaults[name] = value.strip("\"'")
         elif stage is not None:
             stage.steps.append(step)
     if stage is not None:

@@ -58,14 +58,15 @@ def prepare_build(containerfile: Path, bases: Collection[str]) -> list[str]:
     Returns what the build's command line says beside the rest, the same for docker and podman. `bases` are the names
     of the project's own base images.
     """
-    text = run_as_root(containerfile.read_text(encoding="utf-8"), {*PUBLISHED, *bases})
+    text = containerfile.read_text(encoding="utf-8", errors="surrogateescape")
+    text = run_as_root(text, {*PUBLISHED, *bases})
     flags = ["--network", NETWORK]
     if configuration := pip_configuration(os.environ, read_pip_configuration(pip_files(os.environ))):
         secret = containerfile.with_name("pip.conf")
         write_whole(secret, configuration, mode=0o600)
         text = mount_configuration(text)
         flags += secret_flags(secret)
-    containerfile.write_text(text, encoding="utf-8")
+    containerfile.write_text(text, encoding="utf-8", errors="surrogateescape")
     return flags
 
 
