@@ -168,6 +168,20 @@ def test_base_images_are_built_when_they_are_missing_or_wanted(add, bake):
     assert bake(bases=True)[1] == ["library", "a"]
 
 
+def test_base_images_that_are_older_than_their_folders_are_told(add, bake, tmp_path):
+    add("python", "FROM scratch\n", bases=True)
+    add("library", "FROM ghcr.io/nersc/interactem/python\n", bases=True)
+    add("a", "FROM library\n")
+    bake()
+    assert bake()[0]["library"].reason == "it is there"
+    made_offline = Project.open(tmp_path, offline=True).select(bases=True)
+    Bakery(made_offline.plan, bake.builder, made_offline.asked).bake()
+    assert bake()[0]["library"].reason == "it is there"  # made in another way, and as new
+    add("library", "FROM ghcr.io/nersc/interactem/python\n# changed\n", bases=True)
+    outcomes, built = bake()
+    assert (outcomes["library"].reason, built) == ("it is there, but older than its folder", [])
+
+
 def test_what_lies_below_an_image_that_is_there_is_not_looked_for(add, bake):
     add("python", "FROM missing/python\n", bases=True)
     add("library", "FROM ghcr.io/nersc/interactem/python\n", bases=True)

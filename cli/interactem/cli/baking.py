@@ -15,7 +15,7 @@ from interactem.cli.failures import FAILED, InvalidError
 from interactem.cli.output import print_json, print_table
 from interactem.engine.catalog import find_root
 from interactem.engine.images.bakefile import FILE, refresh
-from interactem.engine.images.baking import Bakery
+from interactem.engine.images.baking import OLD, Bakery
 from interactem.engine.images.builders import Builder, EngineName
 from interactem.engine.images.choosing import find_builder
 from interactem.engine.images.commands import Commands
@@ -157,6 +157,8 @@ class Performance:
         with self.screen.showing():
             self.outcomes["built"] = bakery.bake()
         self.screen.end(self.outcomes["built"])
+        if old := [outcome.name for outcome in self.outcomes["built"] if outcome.reason == OLD]:
+            self.screen.warn(f"older than what is here: {', '.join(old)}; bring them up to date: ./bake --build-base")
         if refresh(self.project.root, self.project.all_targets()):
             self.screen.note(f"{FILE} is brought in step with the folders")
 

@@ -50,6 +50,10 @@ class BakeScreen:
         if not self._quiet:
             say(text, style)
 
+    def warn(self, text: str) -> None:
+        if not self._quiet:
+            say(text, "yellow", stderr=True)
+
     def showing(self) -> AbstractContextManager[Any]:
         if self._quiet or not self._console.is_terminal:
             return nullcontext()

@@ -21,10 +21,13 @@ from interactem.engine.images.commands import Cancelled, Commands, Finished
 from interactem.engine.images.errors import BuildError, TransferError
 from interactem.engine.images.names import ImageName, key_of
 from interactem.engine.images.outcomes import Observe, Outcome, State, described, ignore, shown
-from interactem.engine.images.plan import BakePlan, inputs_hash
+from interactem.engine.images.plan import BakePlan, every_inputs_hash, inputs_hash
 from interactem.engine.images.scheduling import work_off
 from interactem.engine.images.targets import Target
 from interactem.spec import SpecError
+
+OLD = "it is there, but older than its folder"
+"""Why a base image that is only built on is left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,10 @@ class Verdict:
     reason: str
 
 
-def judge(image: EngineImage | None, inputs: str, *, asked: bool) -> Verdict:
-    """Whether an image has to be built, from what is there and the hash of its inputs.
-
-    `asked` is false for what is only built on: there, being there is enough.
-    """
+def judge(image: EngineImage | None, inputs: str) -> Verdict:
+    """Whether an image has to be brought up to date, from what is there and the hash of its inputs."""
     if image is None:
         return Verdict(True, "there is no image")
-    if not asked:
-        return Verdict(False, "it is there")
     known = image.labels.get(labels.INPUTS)
     if known is None:
         return Verdict(True, "the image was not baked here")
@@ -102,12 +100,28 @@ class Bakery:
         return [target.name for target in self.plan.targets if target.name in found]
 
     def _verdict(self, target: Target) -> Verdict:
-        asked, image = target.name in self.asked, self.images.get(target.image)
-        return judge(image, self._inputs(target) if asked and image else "", asked=asked)
+        image = self.images.get(target.image)
+        if target.name in self.asked:
+            return judge(image, self._inputs(target) if image else "")
+        if image is None:
+            return Verdict(True, "there is no image")
+        return Verdict(False, OLD if self._old(target, image) else "it is there")
+
+    def _old(self, target: Target, image: EngineImage) -> bool:
+        """Whether what is only built on was baked here, of something else than what is there now.
+
+        The Python that all stands on is as good as any: it changes with the day and the place.
+        """
+        known = image.labels.get(labels.INPUTS)
+        if known is None or not self.plan.parents[target.name] or any(r not in self.images for r in target.references):
+            return False
+        return known not in every_inputs_hash(target, self._ids(target))
 
     def _inputs(self, target: Target) -> str:
-        ids = {name: self.images[name].id for name in target.references if name in self.images}
-        return inputs_hash(target, ids)
+        return inputs_hash(target, self._ids(target))
+
+    def _ids(self, target: Target) -> dict[str, str]:
+        return {name: self.images[name].id for name in target.references if name in self.images}
 
     def _finish(self, name: str, outcomes: Mapping[str, Outcome]) -> Outcome:
         """Do for one target, in a thread of its own, what there is to do."""

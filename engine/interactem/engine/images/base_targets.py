@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from interactem.engine.images.base_sources import CONTAINERFILE, FOLDER, OFFLINE, BaseSource, find_bases
@@ -32,7 +33,7 @@ def _target(base: BaseSource, offline: bool, ca_bundle: Path | None) -> Target:
         lay_out(base, context, Site(offline, ca_bundle, tell, commands))
         return context, context / CONTAINERFILE
 
-    def hash_base() -> str:
+    def hash_base(offline: bool = offline) -> str:
         from interactem.engine.images.bases import Site, inputs
 
         return hash_values(inputs(base, Site(offline, ca_bundle)))
@@ -45,4 +46,5 @@ def _target(base: BaseSource, offline: bool, ca_bundle: Path | None) -> Target:
         references=referenced_images(file.read_text(encoding="utf-8")),
         lay_out=lay_out_base,
         hash_contents=hash_base,
+        also=(partial(hash_base, not offline),),
     )

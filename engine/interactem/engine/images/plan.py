@@ -88,5 +88,14 @@ def _circle(target: Target, names: tuple[str, ...]) -> Problem:
 
 
 def inputs_hash(target: Target, built_on: Mapping[str, str]) -> str:
-    """What an image's label says it was made from: its contents and the digests of the images that it builds on."""
-    return hash_values("1", target.contents, {image: built_on.get(image, "") for image in target.references})
+    """What an image's label says it was made from: its contents and the ids of the images that it builds on."""
+    return _inputs_hash(target, target.contents, built_on)
+
+
+def every_inputs_hash(target: Target, built_on: Mapping[str, str]) -> list[str]:
+    """The same, for each way in which the image can be made."""
+    return [_inputs_hash(target, contents, built_on) for contents in target.every_contents()]
+
+
+def _inputs_hash(target: Target, contents: str, built_on: Mapping[str, str]) -> str:
+    return hash_values("1", contents, {image: built_on.get(image, "") for image in target.references})

@@ -40,6 +40,8 @@ class Target:
     lay_out: Callable[[Path, Tell, Commands], tuple[Path, Path]] = field(repr=False)
     hash_contents: Callable[[], str] = field(repr=False)
     labels: dict[str, str] = field(default_factory=dict, repr=False)
+    also: tuple[Callable[[], str], ...] = field(default=(), repr=False)
+    """As `hash_contents`, for the same image made in another way: it is as new."""
 
     @property
     def image(self) -> str:
@@ -47,7 +49,14 @@ class Target:
 
     @cached_property
     def contents(self) -> str:
-        return hash_values(self.hash_contents(), self.labels, self.images)
+        return self._hashed(self.hash_contents())
+
+    def every_contents(self) -> list[str]:
+        """`contents`, and what it would be if the image was made in another way."""
+        return [self.contents, *(self._hashed(other()) for other in self.also)]
+
+    def _hashed(self, contents: str) -> str:
+        return hash_values(contents, self.labels, self.images)
 
 
 def has_only_spec(folder: Path) -> bool:
