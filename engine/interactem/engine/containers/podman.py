@@ -61,9 +61,10 @@ def creation(options: Options) -> dict[str, Any]:
         "log_configuration": {"driver": "none"},  # what it prints comes to us as it prints it
         "healthconfig": {"Test": ["NONE"]},
         "mounts": [temporary, *map(_mount, options.binds)],
-        "resource_limits": limits,
         "devices": [{"path": f"nvidia.com/gpu={number}"} for number in range(options.gpus)],
     }
+    if limits:
+        body["resource_limits"] = limits
     if options.command:
         body |= {"entrypoint": list(options.command), "command": []}
     if options.keep_user:
