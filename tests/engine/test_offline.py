@@ -180,6 +180,17 @@ def test_packages_come_from_where_this_machine_has_them():
     )
 
 
+def test_a_password_of_the_mirror_is_not_in_the_archive(tmp_path, machine):
+    target = "http://me:secret@mirror.site/debian bookworm main Packages"
+    machine("apt-get", f"#!/bin/sh\necho '{target}'\n")
+    told = []
+    with tarfile.open(make(tmp_path, told)) as tar:
+        text = tar.extractfile("etc/apt/sources.list").read().decode()
+    assert text == "deb http://mirror.site/debian bookworm main\n"
+    assert "me:secret@" in (tmp_path / "log").read_text(), "it is used"
+    assert "secret" not in " ".join(told)
+
+
 @pytest.mark.parametrize("targets", [[], ["http://archive.ubuntu.com/ubuntu noble main Packages"]])
 def test_another_system_takes_debians_own_mirror(targets):
     sources = apt_sources(targets)

@@ -124,13 +124,32 @@ def _available_memory() -> int:
 
 def _update(root: Path, sources: tuple[str, ...]) -> int:
     """Take what came after the release, such as corrections of security, as far as the mirror has it."""
-    (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in sources))
+    lists = root / "etc/apt/sources.list"
+    lists.write_text("".join(f"{line}\n" for line in sources))
+    apt = ("chroot", str(root), "apt-get", "--quiet", "-o", "Acquire::Languages=none", *_trusted_authorities(root))
     _say("taking what came after the release")
-    if _run("chroot", str(root), "apt-get", "update", "--quiet", "--error-on=any", "-o", "Acquire::Languages=none"):
+    if _run(*apt, "update", "--error-on=any"):
         _say("the mirror has nothing that came after the release; security updates are missing")
-        return 0
-    options = ("--quiet", "--assume-yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io")
-    return _run("chroot", str(root), "apt-get", "upgrade", *options)
+        code = 0
+    else:
+        code = _run(*apt, "upgrade", "--assume-yes", "-o", "Dpkg::Options::=--force-unsafe-io")
+    lists.write_text("".join(f"{without_password(line)}\n" for line in sources))
+    return code
+
+
+def _trusted_authorities(root: Path) -> tuple[str, ...]:
+    """For a mirror whose certificate only this machine trusts yet."""
+    here = Path("/etc/ssl/certs/ca-certificates.crt")
+    if not here.is_file():
+        return ()
+    (root / "tmp").mkdir(exist_ok=True)
+    shutil.copyfile(here, root / "tmp/authorities.pem")
+    return ("-o", "Acquire::https::CaInfo=/tmp/authorities.pem")
+
+
+def without_password(text: str) -> str:
+    """The text with the addresses in it without users and passwords."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
 
 
 def _run(*command: str) -> int:

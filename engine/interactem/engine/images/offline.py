@@ -80,7 +80,7 @@ def _make(archive: Path, progress: Progress, commands: Commands) -> None:
         sources=sources,
         private=bool(prefix),
     )
-    progress(f"making a root file system from the packages of {order.mirror}")
+    progress(f"making a root file system from the packages of {debian.without_password(order.mirror)}")
     command = tethered([*prefix, sys.executable, "-I", "-S", debian.__file__, order.to_json()])
     try:
         done = commands.run(command, _surroundings(os.environ), lambda line: _tell(line, progress))
@@ -187,7 +187,8 @@ def _tell(line: str, progress: Progress) -> None:
 
 
 def _failure(done: Finished) -> BaseImageError:
-    said = [line for line in done.lines if line.strip() and not line.startswith("I: ")][-10:] or done.lines[-10:]
+    lines = [debian.without_password(line) for line in done.lines if line.strip()]
+    said = [line for line in lines if not line.startswith("I: ")][-10:] or lines[-10:]
     advice = "check that the mirror can be reached: it is the one of this machine's apt"
     return BaseImageError("the root file system cannot be made", advice, said)
 
