@@ -54,7 +54,7 @@ def build(engine, image, tmp_path, site):
     lay_out(python, context, site)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    order = Build(context, context / "Containerfile", [image], {}, scratch, "test-of-certificates")
+    order = Build(context, context / "Containerfile", [image], scratch, "test-of-certificates")
     done = Commands().run(engine.builder.build_command(order), engine.builder.build_environment(order))
     assert done.ok, "\n".join(done.lines)
 

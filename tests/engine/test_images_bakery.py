@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import threading
 import time
 import uuid
@@ -39,9 +40,10 @@ class ShellBuilder:
     def build_command(self, build):
         name = build.images[0].rpartition("/")[2]
         self.built.append(name)
-        image = EngineImage(f"sha256:{uuid.uuid4().hex}", tuple(build.images), dict(build.labels), size=1)
-        self.has |= dict.fromkeys(build.images, image)
         lines = build.containerfile.read_text().splitlines()
+        made_from = dict(re.findall(r'"(interactem\.inputs)"="(\w+)"', lines[-1]))
+        image = EngineImage(f"sha256:{uuid.uuid4().hex}", tuple(build.images), made_from, size=1)
+        self.has |= dict.fromkeys(build.images, image)
         run = next((line.removeprefix("RUN ") for line in lines if line.startswith("RUN ")), "true")
         return ["sh", "-c", f"echo STEP {name}; printf {image.id} > {build.id_file}; {run}"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from interactem.engine.images import labels
 from interactem.engine.images.advice import advise
 from interactem.engine.images.builders import Build
 from interactem.engine.images.choosing import find_builder
@@ -86,13 +87,10 @@ def test_long_steps_are_cut():
 @pytest.mark.parametrize("builder", [DockerBuilder(), PodmanBuilder()], ids=lambda builder: builder.name)
 def test_the_command_of_a_build(builder, tmp_path, monkeypatch):
     monkeypatch.setattr(DockerBuilder, "_builder", "default")
-    build = Build(
-        Path("folder"), tmp_path / "Containerfile", ["a", "b"], {"label": 'with "quotes"'}, tmp_path, "mark-1"
-    )
+    build = Build(Path("folder"), tmp_path / "Containerfile", ["a", "b"], tmp_path, "mark-1")
     command = builder.build_command(build)
     assert command[0] == builder.name and command[-1] == "folder"
     assert [command[n + 1] for n, word in enumerate(command) if word == "--tag"] == ["a", "b"]
-    assert command[command.index("--label") + 1] == 'label=with "quotes"'
     assert command[command.index("--iidfile") + 1] == str(tmp_path / "image-id")
     assert "--pull" not in command  # what is here is not looked for anywhere else
 
@@ -113,6 +111,20 @@ def test_the_command_of_a_build(builder, tmp_path, monkeypatch):
 def test_advice(lines, advice):
     given = advise(lines, "podman", "ghcr.io")
     assert advice in given and bool(advice) == bool(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("FROM a", r'LABEL "x"="say \"\$1\" \\\\ done"'),
+        ("# syntax=x\n# escape=`\nFROM a\n", r'LABEL "x"="say `"`$1`" \\ done"'),
+    ],
+)
+def test_labels_are_one_instruction_whatever_they_say(tmp_path, text, added):
+    file = tmp_path / "Containerfile"
+    file.write_text(text)
+    labels.add_to(file, {"x": r'say "$1" \\ done'})
+    assert file.read_text().splitlines() == [*text.splitlines(), *([""] if text.endswith("\n") else []), added]
 
 
 @pytest.fixture
@@ -207,7 +219,7 @@ def test_proxies_reach_a_build_in_docker(monkeypatch, tmp_path):
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("https_proxy", "http://user:secret@proxy")
-    command = DockerBuilder().build_command(Build(tmp_path, tmp_path / "C", ["a"], {}, tmp_path, "m"))
+    command = DockerBuilder().build_command(Build(tmp_path, tmp_path / "C", ["a"], tmp_path, "m"))
     assert command[command.index("--build-arg") + 1] == "https_proxy"  # its value is for nobody to see
 
 

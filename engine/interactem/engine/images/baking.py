@@ -168,9 +168,8 @@ class Bakery:
             context, containerfile = target.lay_out(scratch, tell, self.commands)
             flags = prepare_build(containerfile, [name for base in self.plan.bases for name in base.images])
             made_from = {**target.labels, labels.INPUTS: self._inputs(target)}
-            build = Build(
-                context, containerfile, target.images, made_from, scratch, f"bake-{token_hex(8)}", flags=flags
-            )
+            labels.add_to(containerfile, made_from)
+            build = Build(context, containerfile, target.images, scratch, f"bake-{token_hex(8)}", flags=flags)
             done = self._run(build, target)
             if not done.ok:
                 step = self.builder.failing_step(done.lines)

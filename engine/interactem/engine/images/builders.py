@@ -32,7 +32,6 @@ class Build:
     context: Path
     containerfile: Path
     images: Sequence[str]
-    labels: Mapping[str, str]
     scratch: Path
     mark: str
     arguments: Mapping[str, str] = field(default_factory=dict)

@@ -70,9 +70,14 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def escape_of(text: str) -> str:
+    """What continues a line and takes the meaning of the sign behind it."""
+    return "`" if re.match(r"(?:\s*#\s*\w+\s*=[^\n]*\n)*\s*#\s*escape\s*=\s*`", text, re.I) else "\\"
+
+
 def instructions(text: str) -> Iterator[Instruction]:
     """The instructions, with continued lines joined, without comments and without what here-documents hold."""
-    escape = "`" if re.match(r"\s*#\s*escape\s*=\s*`", text, re.I) else "\\"
+    escape = escape_of(text)
     joined, start = "", 0
     until: list[str] = []  # the words that end the here-documents that are open
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):

@@ -79,8 +79,6 @@ class DockerBuilder:
         command += ["--file", str(build.containerfile), "--iidfile", str(build.id_file)]
         for image in build.images:
             command += ["--tag", image]
-        for name, value in build.labels.items():
-            command += ["--label", f"{name}={value}"]
         for name, value in build.arguments.items():
             command += ["--build-arg", f"{name}={value}"]
         for proxy in (name for wide in PROXIES for name in (wide, wide.lower()) if name in os.environ):

@@ -15,7 +15,7 @@ from typing import Any
 from interactem.engine.images.builders import Build, EngineImage, EngineName, Step, shorten
 from interactem.engine.images.commands import Answer, ask
 from interactem.engine.images.errors import ImageError, NoEngineError
-from interactem.engine.images.labels import SPEC
+from interactem.engine.images.labels import OURS
 from interactem.engine.images.names import same_image
 
 INSTALL = "install podman: sudo apt-get install podman, or see https://podman.io/docs/installation"
@@ -73,8 +73,6 @@ class PodmanBuilder:
             command += ["--ignorefile", str(ignored)]
         for image in build.images:
             command += ["--tag", image]
-        for name, value in build.labels.items():
-            command += ["--label", f"{name}={value}"]
         for name, value in build.arguments.items():
             command += ["--build-arg", f"{name}={value}"]
         return [*command, *build.flags, str(build.context)]
@@ -112,7 +110,7 @@ class PodmanBuilder:
 
     def step(self, line: str) -> str | None:
         found = _STEP.match(line)
-        if found is None or found["text"].startswith(f'LABEL "{SPEC.partition(".")[0]}.'):
+        if found is None or found["text"].startswith(f'LABEL "{OURS}'):
             return None  # our own labels say nothing to anybody
         return shorten(f"{found['number']} {found['text']}")
 
