@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ check: .venv/tested ## lint, formatting, types
 
 bench: .venv/tested ## measure, each figure beside its reference
 	$(BIN)/python benchmarks/run.py
+
+lock: .venv/installed ## bring the lock of the runtime's dependencies up to date
+	@$(BIN)/python -c 'from interactem.engine.wheels import runtime_requirements as r; print("\n".join(r()))' \
+	 | $(BIN)/uv pip compile - --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade \
+	   --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	   --output-file engine/interactem/engine/locked.txt
 
 clean: ## remove the environment and what tools left
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

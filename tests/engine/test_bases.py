@@ -38,8 +38,12 @@ def base(folder, name):
 def test_the_base_images_and_their_names():
     assert {each.name: each.images for each in find_bases(ROOT / FOLDER)} == {
         "python": ("ghcr.io/nersc/interactem/python",),
-        "operator": ("ghcr.io/nersc/interactem/operator", "operator"),
-        "distiller-streaming": ("ghcr.io/nersc/interactem/distiller-streaming", "distiller-streaming"),
+        "operator": ("ghcr.io/nersc/interactem/operator", "operator", "interactem/operator"),
+        "distiller-streaming": (
+            "ghcr.io/nersc/interactem/distiller-streaming",
+            "distiller-streaming",
+            "interactem/distiller-streaming",
+        ),
     }
 
 

@@ -33,5 +33,6 @@ def find_bases(folder: Path) -> tuple[BaseSource, ...]:
 
 def _images(name: str) -> tuple[str, ...]:
     full = f"{REGISTRY}/{name}"
-    # a bare `python` would stand for the official image in whatever else is built on this machine
-    return (full,) if name == PYTHON else (full, name)
+    # a bare `python` would stand for the official image in whatever else is built on this machine;
+    # `interactem/operator` is what operators in interactEM's own repository are built on
+    return (full,) if name == PYTHON else (full, name, f"interactem/{name}")
