@@ -104,13 +104,17 @@ def test_the_command_of_a_build(builder, tmp_path, monkeypatch):
         (["http: server gave HTTP response to HTTPS client"], "speaks plain HTTP"),
         (["x509: certificate signed by unknown authority"], "--ca-bundle"),
         (["dial tcp: lookup ghcr.io: no such host"], "ghcr.io is not reached"),
-        (["manifest unknown"], "there is no such image"),
+        (["manifest unknown"], "ghcr.io has no such image: push it there first"),
         (["something else"], ""),
     ],
 )
 def test_advice(lines, advice):
     given = advise(lines, "podman", "ghcr.io")
     assert advice in given and bool(advice) == bool(given)
+
+
+def test_advice_on_what_is_not_found_anywhere():
+    assert "also in the Containerfile's FROM" in advise(["manifest unknown"], "docker")
 
 
 @pytest.mark.parametrize(

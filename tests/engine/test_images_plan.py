@@ -112,6 +112,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path, add):
 
 def test_what_is_wrong_with_others_does_not_matter(tmp_path, add):
     add("no-containerfile")
+    add("round", "FROM ghcr.io/tests/round\n")
     (add("broken", "FROM scratch\n") / "operator.json").write_text("{")
     add("good", "FROM scratch\n")
     assert names(Project.open(tmp_path).select(["good"]).targets) == ["good"]

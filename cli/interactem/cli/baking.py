@@ -164,7 +164,10 @@ class Performance:
 
     def _push(self, builder: Builder, targets: Iterable[Target], *, mirrored: bool) -> None:
         moved = [self._move(target, mirrored=mirrored) for target in targets if self._made(target)]
-        self._transfer("pushed", f"pushing to {self._where(mirrored)} with {builder.name}", builder, moved)
+        transfer = self._begin("pushing to", builder, mirrored=mirrored)
+        with self.screen.showing():
+            done = transfer.push(moved)
+        self._end("pushed", done)
 
     def _pull(self, puller: Builder) -> None:
         mirrored = self.request.pull_local
@@ -172,14 +175,17 @@ class Performance:
         moved = [self._move(target, mirrored=mirrored) for target in targets if self._made(target)]
         if not mirrored:
             moved += [Moved(o.name, "operator", (o.spec.image,), o.spec.image) for o in self.selection.prebuilt]
-        self._transfer("pulled", f"pulling from {self._where(mirrored)} with {puller.name}", puller, moved)
-
-    def _transfer(self, what: str, heading: str, engine: Builder, moved: list[Moved]) -> None:
-        self.screen.begin(heading)
-        registry = LOCAL_REGISTRY if "localhost:" in heading else (self.request.registry or "")
-        transfer = Transfer(engine, registry, self.means.plainly, self.screen.observe, self.commands)
+        transfer = self._begin("pulling from", puller, mirrored=mirrored)
         with self.screen.showing():
-            done = transfer.push(moved) if what == "pushed" else transfer.pull(moved)
+            done = transfer.pull(moved)
+        self._end("pulled", done)
+
+    def _begin(self, doing: str, engine: Builder, *, mirrored: bool) -> Transfer:
+        registry = LOCAL_REGISTRY if mirrored else self.request.registry or ""
+        self.screen.begin(f"{doing} {registry or 'the images own registries'} with {engine.name}")
+        return Transfer(engine, registry, self.means.plainly, self.screen.observe, self.commands)
+
+    def _end(self, what: str, done: list[Outcome]) -> None:
         self.outcomes[what] = [*self.outcomes.get(what, []), *done]
         self.screen.end(done)
 
@@ -191,9 +197,6 @@ class Performance:
         """Whether there is something to move: what could not be made is told already."""
         earlier = [outcome for done in self.outcomes.values() for outcome in done if outcome.name == target.name]
         return all(outcome.ok for outcome in earlier)
-
-    def _where(self, mirrored: bool) -> str:
-        return LOCAL_REGISTRY if mirrored else self.request.registry or "the images' registries"
 
     def _tell(self, seconds: float, *, as_json: bool) -> int:
         failed = [outcome for done in self.outcomes.values() for outcome in done if not outcome.ok]

@@ -39,6 +39,10 @@ def advise(lines: Iterable[str], engine: EngineName, registry: str = "") -> str:
         return (
             f"log in first: {engine} login {registry}".rstrip() + ", as somebody who may write there, or check the name"
         )
+    if _MISSING.search(text) and registry:
+        return (
+            f"{registry} has no such image: push it there first, with interactem operator push or ./bake --push-local"
+        )
     if _MISSING.search(text):
         return "there is no such image: check its name and tag, also in the Containerfile's FROM"
     if _UNREACHED.search(text):

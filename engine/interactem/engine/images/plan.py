@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from interactem.engine.images.fingerprints import hash_values
@@ -30,21 +30,22 @@ class BakePlan:
     def bases(self) -> tuple[Target, ...]:
         return tuple(target for target in self.targets if target.kind == "base")
 
-    def with_ancestors(self, names: Iterable[str]) -> frozenset[str]:
-        """These targets and all that they build on."""
-        found: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            if (name := waiting.pop()) not in found:
-                found.add(name)
-                waiting.extend(self.parents[name])
-        return frozenset(found)
 
-    def only(self, names: Collection[str]) -> BakePlan:
-        """The plan of these targets alone."""
-        kept = tuple(target for target in self.targets if target.name in names)
-        parents = {t.name: tuple(p for p in self.parents[t.name] if p in names) for t in kept}
-        return BakePlan(kept, parents, {target.name: self.outside[target.name] for target in kept})
+def needed(wanted: Iterable[Target], others: Iterable[Target]) -> list[Target]:
+    """The targets that are wanted, and of the others those that they build on."""
+    waiting = list(wanted)
+    makers = _makers([*waiting, *others])
+    found: list[Target] = []
+    while waiting:
+        if (target := waiting.pop()) not in found:
+            found.append(target)
+            waiting += [maker for image in target.references if (maker := makers.get(key_of(image))) is not None]
+    return found
+
+
+def _makers(targets: Iterable[Target]) -> dict[ImageName | None, Target]:
+    """The target that makes an image, by each of the image's names."""
+    return {key_of(name): target for target in targets for name in target.images}
 
 
 def make_plan(targets: Iterable[Target]) -> BakePlan:
@@ -52,12 +53,12 @@ def make_plan(targets: Iterable[Target]) -> BakePlan:
     every = sorted(targets, key=lambda target: (target.kind != "base", target.name))
     if problems := list(image_clashes(every)):
         raise SpecError(problems)
-    makers: dict[ImageName | None, str] = {key_of(name): each.name for each in every for name in each.images}
+    makers = _makers(every)
     parents: dict[str, tuple[str, ...]] = {}
     outside: dict[str, tuple[str, ...]] = {}
     for target in every:
         made_by = {image: makers.get(key_of(image)) for image in target.references}
-        parents[target.name] = tuple(dict.fromkeys(maker for maker in made_by.values() if maker is not None))
+        parents[target.name] = tuple(dict.fromkeys(maker.name for maker in made_by.values() if maker is not None))
         outside[target.name] = tuple(image for image, maker in made_by.items() if maker is None)
     return BakePlan(tuple(_in_order(every, parents)), parents, outside)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from interactem.engine.catalog import Catalog, CatalogOperator
 from interactem.engine.images.base_targets import base_targets
-from interactem.engine.images.plan import BakePlan, make_plan
+from interactem.engine.images.plan import BakePlan, make_plan, needed
 from interactem.engine.images.targets import Target, has_only_spec, operator_target
 from interactem.spec import Problem, SpecError
 
@@ -60,12 +60,11 @@ class Project:
         meant, rest = _parted(self.catalog.operators.values(), chosen)
         prebuilt = tuple(operator for operator in meant if has_only_spec(operator.folder))
         targets = _targets([operator for operator in meant if operator not in prebuilt])
-        plan = make_plan([*self.bases, *targets, *_valid_targets(rest)])
-        every_base = {base.name for base in self.bases}
-        wanted = {target.name for target in targets} | (every_base if bases else every_base & chosen)
-        needed = plan.with_ancestors(wanted)
-        asked = wanted | (needed - every_base)
-        return Selection(plan.only(needed), frozenset(wanted), frozenset(asked), prebuilt)
+        named = [base for base in self.bases if bases or base.name in chosen]
+        plan = make_plan(needed([*targets, *named], [*self.bases, *_valid_targets(rest)]))
+        wanted = frozenset(target.name for target in (*targets, *named))
+        asked = wanted | {target.name for target in plan.targets if target.kind == "operator"}
+        return Selection(plan, wanted, asked, prebuilt)
 
     def all_targets(self) -> list[Target]:
         """The operators that can be built, whatever is wrong with others."""
