@@ -16,6 +16,7 @@ from nats.js.api import StreamConfig
 
 from interactem.engine.broker import BrokerSettings, EmbeddedBroker, server_config, server_program, store_limit
 from interactem.engine.errors import BrokerError
+from interactem.engine.halves import remove_half_made
 
 MEBIBYTE = 1024 * 1024
 WAIT = 60
@@ -284,3 +285,46 @@ def test_a_bounded_store_refuses_at_once_and_goes_on_when_there_is_room(tmp_path
             await broker.stop()
 
     run(test())
+
+
+@pytest.mark.broker
+def test_what_was_made_by_half_when_the_server_was_killed_is_made_whole(tmp_path):
+    """Stopped between what a stream or consumer is and the checksum of that: left as a kill at that point leaves it."""
+
+    async def test() -> None:
+        broker = await start(tmp_path)
+        context = (await connect(broker)).jetstream()
+        await context.add_stream(StreamConfig(name="S", subjects=["s"]))
+        await context.add_stream(StreamConfig(name="K", subjects=["k"]))
+        await context.publish("k", b"kept")
+        await context._nc.close()
+        await broker.stop()
+        [whole] = (tmp_path / "broker" / "store").glob("jetstream/*/streams/S")
+        (whole / "meta.sum").unlink()
+        half = whole.with_name("K") / "obs" / "c"
+        half.mkdir()
+        (half / "meta.inf").write_text("{}")
+        for _ in range(3):
+            broker = await start(tmp_path)
+            context = (await connect(broker)).jetstream()
+            await context.add_stream(StreamConfig(name="S", subjects=["s"]))  # as whoever had no answer asks again
+            await context.add_consumer("K", durable_name="c")
+            sequence = (await context.publish("s", b"stored")).seq
+            assert (await context.get_msg("K", 1)).data == b"kept"
+            await context._nc.close()
+            os.kill(broker.pid, signal.SIGKILL)
+            await broker.wait()
+        assert sequence == 3, "none of them was forgotten"
+
+    run(test())
+
+
+def test_what_holds_messages_is_never_removed(tmp_path):
+    streams = tmp_path / "jetstream" / "run" / "streams"
+    for name, block in (("empty", b""), ("full", b"message")):
+        (streams / name / "msgs").mkdir(parents=True)
+        (streams / name / "msgs" / "1.blk").write_bytes(block)
+        (streams / name / "meta.inf").write_text("{}")
+    assert remove_half_made(tmp_path) == [streams / "empty"]
+    assert [folder.name for folder in streams.iterdir()] == ["full"]
+    assert remove_half_made(tmp_path / "nothing") == []

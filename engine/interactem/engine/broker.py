@@ -19,6 +19,7 @@ from typing import IO, Any, Literal
 
 from interactem.engine.errors import BrokerError
 from interactem.engine.files import write_private
+from interactem.engine.halves import remove_half_made
 from interactem.engine.permissions import EXPORTS, Permissions
 from interactem.engine.tether import tethered
 
@@ -232,6 +233,7 @@ class EmbeddedBroker:
         # the server reads no \u escapes: paths stand there as they are
         write_private(config, json.dumps(server_config(settings, self._passwords), ensure_ascii=False))
         with await _lock(settings.folder) as lock, (settings.folder / "nats.stderr").open("wb") as errors:
+            remove_half_made(settings.folder / "store")
             self._process = await asyncio.create_subprocess_exec(
                 *tethered([str(server_program()), "-c", str(config)]),
                 stdin=asyncio.subprocess.DEVNULL if sys.platform == "linux" else asyncio.subprocess.PIPE,
