@@ -11,6 +11,7 @@ from interactem.engine.letters import drop, letters, redrive, unfinish
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime import BytesMessage, MessageHeader, wire
 from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.ids import file
 
 SOURCE = Assignment("r", 0, "source", outputs=(Output("out", 0, 1, (0,), (1,)),))
 MIDDLE = Assignment("r", 1, "middle", inputs=(Input(0, "in", 0, 1),), outputs=(Output("out", 1, 1, (1,), (2,)),))
@@ -31,7 +32,7 @@ def put(shelf, number, *, operator="middle", edge=0, time=0.0, **more):
         **more,
     }
     subject = NAMES.dead(edge, message.id)
-    shelf.stored[subject] = wire.encode([wire.pack(message, message.id)], about)
+    shelf.stored[subject] = wire.encode([wire.pack(message, *file(message.id))], about)
     return subject
 
 
@@ -86,7 +87,7 @@ def test_a_letter_is_sent_again_under_a_new_root_and_removed(shelf):
     subject = put(shelf, 7, blob="b", chunks=2)
     assert run(redrive(shelf, PLAN, run(letters(shelf, PLAN)))) == ["middle"]
     assert subject not in shelf.stored
-    ((message,), about) = wire.decode(shelf.stored[NAMES.retry(0, 0)])
+    [message], _, _, about = wire.decode(shelf.stored[NAMES.retry(0, 0)])
     assert (message.id, bytes(message.data), message.header.meta) == ("source!1.7", b"data", {"number": 7})
     assert about == {"blob": "b", "chunks": 2, "redriven": 1}
 
@@ -94,7 +95,7 @@ def test_a_letter_is_sent_again_under_a_new_root_and_removed(shelf):
 def test_the_next_time_it_has_another_root_again(shelf):
     put(shelf, 7, redriven=1)
     run(redrive(shelf, PLAN, run(letters(shelf, PLAN))))
-    ((message,), about) = wire.decode(shelf.stored[NAMES.retry(0, 0)])
+    [message], _, _, about = wire.decode(shelf.stored[NAMES.retry(0, 0)])
     assert (message.id, about["redriven"]) == ("source!2.7", 2)
 
 

@@ -22,6 +22,7 @@ from interactem.engine.supervisor import Supervisor
 from interactem.engine.surroundings import Surroundings
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.ids import Run, series_of
 from interactem.runtime.slot import Slot
 from interactem.runtime.transports import Store
 
@@ -223,7 +224,7 @@ async def test_a_death_in_a_kernel_is_an_attempt_at_its_message(world):
     answers = await world.client.subscribe(">")
     await world.client.flush()
     with Slot(path) as slot:
-        slot.begin(0, ["source.4", "source.5"], 2)
+        slot.begin(0, [Run(series_of("source.", ""), 4, 2)], 2)
         slot.current[0] = 2
         for reply in ("reply.to.me", other, world.names.control(0, "drain"), own):
             slot.hold(reply)
@@ -246,7 +247,7 @@ async def test_a_kill_in_a_kernel_is_nobodys_attempt(world):
     handles = await world.started(3)
     path = Path(handles["sink", 0].launch.places["INTERACTEM_SLOT"].path)
     with Slot(path) as slot:
-        slot.begin(0, ["source.4"], 1)
+        slot.begin(0, [Run(series_of("source.", ""), 4, 1)], 1)
         slot.current[0] = 1
         handles["sink", 0].end(KILLED)
         await world.launcher.started()

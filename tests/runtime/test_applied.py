@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interactem.runtime.applied import AppliedIds, Intervals
-from interactem.runtime.ids import partition, run_of
+from interactem.runtime.ids import Run, file, partition, runs_of
 
 small = st.integers(0, 60)
 
@@ -23,6 +23,11 @@ def test_intervals_are_a_set_of_integers(additions, start, length):
     assert len(intervals) == sum(1 for n in plain if n - 1 not in plain)
 
 
+def a_run(message_ids: list[str]) -> Run:
+    [run] = runs_of(*zip(*map(file, message_ids), strict=True))
+    return run
+
+
 sources = st.sampled_from(["s", "s~1", "t"])
 tails = st.sampled_from(["", "/1", "/1.0", "/1.7", "/2.0/3.12"])
 entries = st.tuples(st.integers(0, 2), st.builds(lambda s, n, t: f"{s}.{n}{t}", sources, st.integers(0, 15), tails))
@@ -38,11 +43,11 @@ def position(message_id):
 def test_applied_ids_are_a_set_of_ids(added, asked):
     applied = AppliedIds()
     for edge, message_id in added:
-        applied.add(edge, message_id)
+        applied.add(edge, *file(message_id))
     for edge, message_id in [*added, *asked]:
-        assert applied.seen(edge, message_id) == ((edge, message_id) in set(added))
+        assert applied.seen(edge, *file(message_id)) == ((edge, message_id) in set(added))
     again = AppliedIds.from_value(applied.to_value())
-    assert all(again.seen(edge, i) == applied.seen(edge, i) for edge, i in [*added, *asked])
+    assert all(again.seen(edge, *file(i)) == applied.seen(edge, *file(i)) for edge, i in [*added, *asked])
 
 
 @given(
@@ -53,7 +58,7 @@ def test_below_a_watermark_everything_counts_and_nothing_is_kept(steps, asked):
     applied, plain, watermarks = AppliedIds(), set(), {}
     for step in steps:
         if isinstance(step[0], int):
-            applied.add(*step)
+            applied.add(step[0], *file(step[1]))
             plain.add(step)
         else:
             source, watermark = step
@@ -62,7 +67,7 @@ def test_below_a_watermark_everything_counts_and_nothing_is_kept(steps, asked):
     for edge, message_id in asked:
         source, number = position(message_id)
         expected = (edge, message_id) in plain or number < watermarks.get(source, 0)
-        assert applied.seen(edge, message_id) == expected
+        assert applied.seen(edge, *file(message_id)) == expected
     for source in ("s", "s~1", "t"):
         applied.forget(source, 1000)
     assert len(applied) == 0
@@ -71,23 +76,22 @@ def test_below_a_watermark_everything_counts_and_nothing_is_kept(steps, asked):
 @given(st.integers(0, 1000), st.integers(1, 50), st.integers(0, 1100), st.integers(1, 50))
 def test_a_run_is_new_unless_any_of_it_was_seen(first, length, second, more):
     applied = AppliedIds()
-    run = run_of([f"s.{n}/1.0" for n in range(first, first + length)])
+    run = a_run([f"s.{n}/1.0" for n in range(first, first + length)])
     assert applied.is_new(0, run)
-    applied.add_run(0, run, 0, length)
-    other = run_of([f"s.{n}/1.0" for n in range(second, second + more)])
+    applied.add_run(0, run)
+    other = a_run([f"s.{n}/1.0" for n in range(second, second + more)])
     overlap = set(range(first, first + length)) & set(range(second, second + more))
-    if other.first.prefix == run.first.prefix and other.first.suffix == run.first.suffix:
+    if other.series == run.series:
         assert applied.is_new(0, other) == (not overlap)
-    assert all(applied.seen(0, f"s.{n}/1.0") for n in range(first, first + length))
+    assert all(applied.seen(0, *file(f"s.{n}/1.0")) for n in range(first, first + length))
     assert applied.is_new(1, run), "another edge is another matter"
 
 
 def test_part_of_a_run_is_added():
     applied = AppliedIds()
-    run = run_of([f"s.{n}" for n in range(10, 20)])
-    applied.add_run(0, run, 2, 5)
-    assert [n for n in range(30) if applied.seen(0, f"s.{n}")] == [12, 13, 14]
-    applied.add_run(0, run, 5, 5)
+    run = a_run([f"s.{n}" for n in range(10, 20)])
+    applied.add_run(0, Run(run.series, 12, 3))
+    assert [n for n in range(30) if applied.seen(0, *file(f"s.{n}"))] == [12, 13, 14]
     assert len(applied) == 1
 
 
@@ -95,7 +99,7 @@ def test_a_stream_worked_through_is_one_interval_however_it_came_about():
     for name in ("s.{}", "s.{}/1.0", "s.0/1.{}", "s.0/1.{}/2.0", "s.3/1.{}/2.0/4.1"):
         applied = AppliedIds()
         for number in range(10_000):
-            applied.add(0, name.format(number))
+            applied.add(0, *file(name.format(number)))
         assert len(applied) <= 5
 
 
@@ -103,11 +107,11 @@ def test_a_partition_worked_through_is_one_interval_too():
     for partitions in (2, 3):
         for part in range(partitions):
             applied = AppliedIds({0: partitions})
-            own = [f"s.{n}" for n in range(6_000) if partition(f"s.{n}", partitions) == part]
+            own = [f"s.{n}" for n in range(6_000) if partition(*file(f"s.{n}"), partitions) == part]
             for message_id in own:
-                applied.add(0, message_id)
+                applied.add(0, *file(message_id))
             assert len(applied) == 1
-            assert all(applied.seen(0, message_id) for message_id in own)
+            assert all(applied.seen(0, *file(message_id)) for message_id in own)
             assert 2_000 - 1 <= len(own) <= 3_000
 
 
@@ -115,5 +119,5 @@ def test_both_numbers_growing_stay_few():
     applied = AppliedIds()
     for number in range(100):
         for index in range(100):
-            applied.add(0, f"s.{number}/1.{index}")
+            applied.add(0, *file(f"s.{number}/1.{index}"))
     assert len(applied) <= 200

@@ -21,8 +21,9 @@ from interactem.runtime.effects import ranges
 from interactem.runtime.errors import MessageTooLargeError, SettingsError, WireError
 from interactem.runtime.failures import BACKOFF_MOST, Failure, backoff, is_last
 from interactem.runtime.hearing import kernel_and_waiting
+from interactem.runtime.ids import Run, file, runs_of
 from interactem.runtime.messages import BytesMessage, MessageHeader
-from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Place, batch_limit
+from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, batch_limit, weight_of
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import EVENT_BYTES, Counts, FailureLog, Reporter
 from interactem.runtime.settings import Settings
@@ -54,15 +55,16 @@ def an_outbox(*outputs: Output, **options) -> Outbox:
 
 
 def packed(number: int, size: int = 10):
-    return wire.pack(BytesMessage(data=bytes(size)), f"s.{number}")
+    return wire.pack(BytesMessage(data=bytes(size)), *file(f"s.{number}"))
 
 
 def sent(outbox: Outbox, *messages, place=None) -> None:
-    outbox.send([(0, one) for one in messages], sum(one.weight for one in messages), place)
+    made = [(0, one) for one in messages]
+    outbox.send(made, weight_of(made), place)
 
 
 def stored_ids(work: Work) -> list[list[str]]:
-    return [[m.id for m in wire.decode(store.payload)[0]] for store in work.then if store.wire]
+    return [[m.id for m in wire.decode(store.payload).messages] for store in work.then if store.wire]
 
 
 def test_an_outbox_gives_what_has_gathered_in_its_order():
@@ -82,10 +84,11 @@ def test_a_delivery_is_settled_with_the_last_of_its_messages():
     outbox = an_outbox()
     outbox.limits = [2]
     delivery = Delivery(0, b"", None, 1)
-    sent(outbox, packed(0), packed(1), packed(2))
+    sent(outbox, packed(0), packed(1))
+    sent(outbox, packed(2), packed(3), packed(4))
     outbox.put(delivery)
     works = [outbox.take(), outbox.take()]
-    assert [stored_ids(work) for work in works] == [[["s.0", "s.1"]], [["s.2"]]]
+    assert [stored_ids(work) for work in works] == [[["s.0", "s.1"]], [["s.2", "s.3"], ["s.4"]]]
     assert [work.settled for work in works] == [[], [delivery]]
 
 
@@ -104,7 +107,7 @@ def test_only_the_latest_place_is_looked_at():
     outbox = an_outbox()
     outbox.locate = lambda mark: Store("place", str(mark).encode())
     for number in range(5):
-        sent(outbox, packed(number), place=Place(number))
+        sent(outbox, packed(number), place=number)
     assert outbox.take().after == Store("place", b"4")
 
 
@@ -116,7 +119,7 @@ def test_a_batch_is_bounded_in_bytes_also_for_a_small_broker():
         while (work := outbox.take()) is not None:
             payloads += [store.payload for store in work.then]
         assert max(map(len, payloads)) <= min(BATCH_BYTES, max_payload - HEADROOM) + 100
-        assert sum(len(wire.decode(payload)[0]) for payload in payloads) == 30
+        assert sum(len(wire.decode(payload).messages) for payload in payloads) == 30
 
 
 def test_it_is_full_until_enough_was_taken():
@@ -144,12 +147,12 @@ def test_packing_addresses_and_bounds_messages():
     outbox = an_outbox(*outputs, max_message=1000)
     packing = Packing(outbox._assignment, outbox)
     made = []
-    packing.pack_into(made, BytesMessage(data=b"1"), "s.0", None)
-    packing.pack_into(made, BytesMessage(data=b"2").to("c"), "s.1", None)
-    packing.pack_into(made, BytesMessage(data=b"3").to("b"), "s.2", None)
-    assert [(index, one.data) for index, one in made] == [(0, b"1"), (2, b"1"), (2, b"2")]
+    packing.pack_into(made, BytesMessage(data=b"1"), *file("s.0"))
+    packing.pack_into(made, BytesMessage(data=b"2").to("c"), *file("s.1"))
+    packing.pack_into(made, BytesMessage(data=b"3").to("b"), *file("s.2"))
+    assert [(index, one[4]) for index, one in made] == [(0, b"1"), (2, b"1"), (2, b"2")]
     with pytest.raises(MessageTooLargeError, match="1,001 bytes of data"):
-        packing.pack_into(made, BytesMessage(data=bytes(1001)), "s.3", None)
+        packing.pack_into(made, BytesMessage(data=bytes(1001)), *file("s.3"))
     assert len(made) == 3
 
 
@@ -181,7 +184,7 @@ def test_a_wrong_reference_is_an_error(about):
 
 
 def test_a_batch_can_be_made_again_whatever_the_kernel_did():
-    payload = wire.encode([wire.pack(BytesMessage(MessageHeader(meta={"a": [1]}), b"x"), "s.0")])
+    payload = wire.encode([wire.pack(BytesMessage(MessageHeader(meta={"a": [1]}), b"x"), *file("s.0"))])
     batch = Batch.open(Delivery(0, payload, wire.FORMAT, None), "in")
     batch.messages[0].meta["a"].append(2)
     batch.messages[0].data = b"y"
@@ -195,13 +198,17 @@ def test_indexes_as_ranges():
     assert ranges([0, 1, 2, 5, 7, 8]) == [range(3), range(5, 6), range(7, 9)]
 
 
+def runs(*message_ids: str) -> list[Run]:
+    return runs_of(*zip(*map(file, message_ids), strict=True))
+
+
 class TestSlot:
     def test_it_names_the_message_of_the_call_and_its_attempt(self, tmp_path):
         with Slot(tmp_path / "slot") as written:
             assert slot.read(tmp_path / "slot") == (None, [])
-            written.begin(3, ["s.0", "s.1/2.0", "ä.7"], 2)
+            written.begin(3, runs("s.0", "s.1/2.0", "s.2/2.0", "ä.7"), 2)
             assert slot.read(tmp_path / "slot")[0] is None, "not yet in a call"
-            for number, name in enumerate(["s.0", "s.1/2.0", "ä.7"], 1):
+            for number, name in enumerate(["s.0", "s.1/2.0", "s.2/2.0", "ä.7"], 1):
                 written.current[0] = number
                 assert slot.read(tmp_path / "slot")[0] == Call(3, name, 2)
             written.leave()
@@ -225,7 +232,7 @@ class TestSlot:
                 written.hold(name)
             written.hold("x" * 1000)
             assert slot.read(tmp_path / "slot")[1] == names[: len(slot.read(tmp_path / "slot")[1])]
-            written.begin(0, [f"{number}-{'x' * 1000}.0" for number in range(1000)], 1)
+            written.begin(0, runs(*(f"{number}-{'x' * 1000}.0" for number in range(1000))), 1)
             written.current[0] = 5
             assert slot.read(tmp_path / "slot")[0].message_id.startswith("4-")
             written.current[0] = 999
@@ -233,10 +240,20 @@ class TestSlot:
 
     def test_the_next_incarnation_begins_empty(self, tmp_path):
         with Slot(tmp_path / "slot") as written:
-            written.begin(0, ["s.0"], 1)
+            written.begin(0, runs("s.0"), 1)
             written.current[0] = 1
             written.hold("reply")
         with Slot(tmp_path / "slot"):
+            assert slot.read(tmp_path / "slot") == (None, [])
+
+    @pytest.mark.parametrize(
+        "ids", [b"\xc1" * 9, msgpack.packb([1]), msgpack.packb([[1, 2, 3, 4]]), b"\x91" * 5000, b""]
+    )
+    def test_what_a_kernel_wrote_over_it_names_nothing(self, tmp_path, ids):
+        with Slot(tmp_path / "slot") as written:
+            written.begin(0, runs("s.0"), 1)
+            written._map[slot._IDS_AT : slot._IDS_AT + len(ids)] = ids
+            slot._HEAD.pack_into(written._map, 0, 1, 0, 1, len(ids))
             assert slot.read(tmp_path / "slot") == (None, [])
 
     def test_a_slot_that_was_never_made_says_nothing(self, tmp_path):
@@ -270,7 +287,7 @@ class TestFailures:
 
 def test_a_checkpoint_comes_back_as_it_was():
     applied = AppliedIds({0: 2})
-    applied.add(0, "s.4")
+    applied.add(0, *file("s.4"))
     applied.forget("t", 7)
     state = {"a": np.arange(6).reshape(2, 3), "b": {"c": [1, None, b"x"]}, 3: 4.5}
     made = Checkpoint(applied=applied, position=3, epoch=2, outbox=[("x", b"y", "z")], finishes=1, finished=True)
@@ -280,9 +297,9 @@ def test_a_checkpoint_comes_back_as_it_was():
     assert again.state["a"].flags.writeable
     assert again.state["b"] == state["b"]
     assert again.state[3] == 4.5
-    assert again.applied.seen(0, "s.4")
-    assert not again.applied.seen(0, "s.6")
-    assert again.applied.seen(1, "t.6/1.0")
+    assert again.applied.seen(0, *file("s.4"))
+    assert not again.applied.seen(0, *file("s.6"))
+    assert again.applied.seen(1, *file("t.6/1.0"))
     fields = ("position", "epoch", "outbox", "finishes", "finished", "drained", "resumes")
     assert [getattr(again, f) for f in fields] == [getattr(made, f) for f in fields]
 

@@ -5,6 +5,7 @@ import pytest
 from interactem.runtime import BytesMessage, Context, operator
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.errors import StateError
+from interactem.runtime.ids import file
 from interactem.runtime.operators import KERNEL
 from interactem.runtime.replica import Replica
 from interactem.runtime.transports import Store
@@ -24,7 +25,7 @@ def replica(outputs, partitions, replicas):
     )
     broker = MemoryBroker([before, assignment])
     with broker.changed:
-        broker.store(Store(broker.names.messages(0, 0), encode([pack(BytesMessage(), "before.0")]), wire=True))
+        broker.store(Store(broker.names.messages(0, 0), encode([pack(BytesMessage(), *file("before.0"))]), wire=True))
     context = Context("count", replicas=replicas)
     return Replica(assignment, getattr(count, KERNEL), broker.connect(assignment, 0), context, parameters={}), context
 

@@ -180,9 +180,9 @@ def test_error_goes_by_the_id_of_the_message(run_module):
     module = run_module("error")
     outcomes = []
     for index in range(50):
-        context = Context("error", message_id=f"frames.{index}")
+        message = BytesMessage(data=b"same", id=f"frames.{index}")
         try:
-            module.fail(BytesMessage(data=b"same"), {"rate": 0.5}, context)
+            module.fail(message, {"rate": 0.5}, Context("error", _message=message))
             outcomes.append(False)
         except module.ChosenFailure:
             outcomes.append(True)

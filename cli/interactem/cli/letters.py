@@ -84,7 +84,7 @@ def print_whole(found: list[DeadLetter], *, as_json: bool) -> None:
 
 def _describe(letter: DeadLetter) -> Iterator[str]:
     yield f"{letter.id}: {letter.operator}.{letter.port}, {letter.attempts} attempts"
-    yield f"  meta: {letter.message.header.meta!r}"
+    yield f"  meta: {letter.meta!r}"
     yield f"  data: {len(letter.message.data)} bytes"
     yield f"  {letter.error}"
     yield from (f"  {line}" for line in letter.traceback.splitlines())

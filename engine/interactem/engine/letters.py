@@ -12,7 +12,7 @@ from interactem.engine.plan import Plan
 from interactem.runtime import wire
 from interactem.runtime.connections import Storer
 from interactem.runtime.errors import WireError
-from interactem.runtime.ids import redriven_id
+from interactem.runtime.ids import file, redriven_id
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Store
@@ -36,6 +36,14 @@ class DeadLetter:
     def id(self) -> str:
         return self.message.id or ""
 
+    @property
+    def meta(self) -> dict[str, Any] | bytes | None:
+        """The message's; None where it is one that cannot be read."""
+        try:
+            return self.message.header.meta
+        except WireError:
+            return None
+
     def to_value(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -46,7 +54,7 @@ class DeadLetter:
             "attempts": self.attempts,
             "time": self.time,
             "bytes": len(self.message.data),
-            "meta": self.message.header.meta,
+            "meta": self.meta,
         }
 
 
@@ -98,7 +106,8 @@ def _letter(plan: Plan, subject: str, payload: bytes) -> DeadLetter:
     edge = int(subject.split(".")[3])
     operator, entry = plan.reader(edge)
     try:
-        (message,), about = wire.decode(payload)
+        decoded = wire.decode(payload)
+        [message], about = decoded.messages, decoded.about
         failure = about["failure"]
         if about["partition"] not in range(entry.partitions):
             raise ValueError(f"there is no partition {about['partition']!r}")
@@ -163,6 +172,6 @@ def _again(plan: Plan, letter: DeadLetter) -> Store:
     kept: dict[str, Any] = {name: letter.about[name] for name in ("blob", "chunks") if name in letter.about}
     times = letter.about["redriven"] + 1
     name = redriven_id(letter.id, times)
-    payload = wire.encode([wire.pack(letter.message, name)], {**kept, "redriven": times})
+    payload = wire.encode([wire.pack(letter.message, *file(name))], {**kept, "redriven": times})
     subject = plan.names.retry(letter.about["edge"], letter.about["partition"])
     return Store(subject, payload, f"{letter.about['edge']}:{short_hash(name)}", wire=True)

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from interactem.runtime.ids import Run, file, origin
+from interactem.runtime.ids import Run, Series, origin, series_of
 
 
 class Intervals:
@@ -60,49 +60,49 @@ class AppliedIds:
 
     def __init__(self, partitions: Mapping[int, int] | None = None) -> None:
         self._partitions = dict(partitions or {})
-        self._sets: dict[tuple[int, str, str], Intervals] = {}
+        self._sets: dict[tuple[int, Series], Intervals] = {}
         self._watermarks: dict[str, int] = {}
 
-    def seen(self, edge: int, message_id: str) -> bool:
-        if self._watermarks and self._is_below_watermark(message_id):
+    def seen(self, edge: int, series: Series, number: int) -> bool:
+        if self._is_below_watermark(series, number):
             return True
-        prefix, number, suffix = file(message_id)
-        intervals = self._sets.get((edge, prefix, suffix))
+        intervals = self._sets.get((edge, series))
         return intervals is not None and number // self._partitions.get(edge, 1) in intervals
 
-    def add(self, edge: int, message_id: str) -> None:
-        prefix, number, suffix = file(message_id)
+    def add(self, edge: int, series: Series, number: int) -> None:
         group = number // self._partitions.get(edge, 1)
-        self._set(edge, prefix, suffix).add(group, group + 1)
+        self._set(edge, series).add(group, group + 1)
 
     def is_new(self, edge: int, run: Run) -> bool:
         """Whether nothing of a run has been seen. False where the answer takes a look at each id."""
-        if self._watermarks or self._partitions.get(edge, 1) > 1:
+        if self._partitions.get(edge, 1) > 1 or self._is_below_watermark(run.series, run.first):
             return False
-        (prefix, number, suffix), length = run
-        intervals = self._sets.get((edge, prefix, suffix))
-        return intervals is None or not intervals.touches(number, number + length)
+        intervals = self._sets.get((edge, run.series))
+        return intervals is None or not intervals.touches(run.first, run.first + run.length)
 
-    def add_run(self, edge: int, run: Run, first: int, stop: int) -> None:
-        """Add the ids of `run` from the one at index `first` up to `stop`; the edge must have one partition."""
-        prefix, number, suffix = run.first
-        if first < stop:
-            self._set(edge, prefix, suffix).add(number + first, number + stop)
+    def add_run(self, edge: int, run: Run) -> None:
+        if self._partitions.get(edge, 1) == 1:
+            self._set(edge, run.series).add(run.first, run.first + run.length)
+            return
+        for number in range(run.first, run.first + run.length):
+            self.add(edge, run.series, number)
 
-    def _set(self, edge: int, prefix: str, suffix: str) -> Intervals:
-        key = (edge, prefix, suffix)
+    def _set(self, edge: int, series: Series) -> Intervals:
+        key = (edge, series)
         intervals = self._sets.get(key)
         if intervals is None:
             intervals = self._sets[key] = Intervals()
-            source, position = _source_of(prefix, suffix)
+            source, position = origin(series)
             watermark = self._watermarks.get(source, 0) // self._partitions.get(edge, 1) if position is None else 0
             if watermark:
                 intervals.add(0, watermark)
         return intervals
 
-    def _is_below_watermark(self, message_id: str) -> bool:
-        source, position = origin(message_id)
-        return 0 <= position < self._watermarks.get(source, 0)
+    def _is_below_watermark(self, series: Series, number: int) -> bool:
+        if not self._watermarks:
+            return False
+        source, position = origin(series)
+        return 0 <= (number if position is None else position) < self._watermarks.get(source, 0)
 
     def forget(self, source: str, watermark: int) -> None:
         """Nothing of `source` below `watermark` can come again: keep only the watermark for it."""
@@ -110,8 +110,8 @@ class AppliedIds:
             return
         self._watermarks[source] = watermark
         for key in list(self._sets):
-            edge, prefix, suffix = key
-            name, position = _source_of(prefix, suffix)
+            edge, series = key
+            name, position = origin(series)
             if name == source and self._is_forgotten(edge, self._sets[key], position, watermark):
                 del self._sets[key]
 
@@ -128,7 +128,7 @@ class AppliedIds:
         return sum(map(len, self._sets.values()))
 
     def to_value(self) -> list[Any]:
-        sets = [[edge, prefix, suffix, s.starts, s.stops] for (edge, prefix, suffix), s in self._sets.items()]
+        sets = [[edge, key.prefix, key.suffix, s.starts, s.stops] for (edge, key), s in self._sets.items()]
         return [self._watermarks, sets]
 
     @classmethod
@@ -137,13 +137,5 @@ class AppliedIds:
         watermarks, sets = value
         applied._watermarks.update(watermarks)
         for edge, prefix, suffix, starts, stops in sets:
-            applied._sets[edge, prefix, suffix] = Intervals(list(starts), list(stops))
+            applied._sets[edge, series_of(prefix, suffix)] = Intervals(list(starts), list(stops))
         return applied
-
-
-def _source_of(prefix: str, suffix: str) -> tuple[str, int | None]:
-    """The source of the ids filed there, and their position; None where that is the number that counts up."""
-    head, slash, _ = prefix.partition("/")
-    if slash or not head.endswith("."):
-        return origin(head)
-    return head[:-1], None

@@ -8,21 +8,24 @@ from typing import Any
 from interactem.runtime import wire
 from interactem.runtime.blobs import Reference
 from interactem.runtime.errors import WireError
+from interactem.runtime.ids import Run, Series, runs_of, text
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.transports import Delivery
 
 
 @dataclass(slots=True)
 class Batch:
-    """The messages of a delivery. `failed` counts the attempts at them before; `not_before` is when they may be tried.
+    """The messages of a delivery, and their ids, one by one and as runs.
 
-    `messages` are the kernel's, which may do to them what it likes; `fresh` makes them again.
+    `failed` counts the attempts at them before; `not_before` is when they may be tried. `messages` are the kernel's,
+    which may do to them what it likes; `fresh` makes them again.
     """
 
     delivery: Delivery
     port: str
     messages: list[BytesMessage]
-    ids: list[str]
+    ids: list[tuple[Series, int]]
+    runs: list[Run]
     failed: int = 0
     not_before: float = 0.0
     redriven: int = 0
@@ -34,9 +37,8 @@ class Batch:
     def open(cls, delivery: Delivery, port: str) -> Batch:
         """Raises `WireError` for a payload that is not a batch that this version reads."""
         wire.check_format(delivery.format)
-        messages, about = wire.decode(delivery.payload, port)
-        ids: list[str] = [message.id for message in messages]  # type: ignore[misc]  # decoded messages have one
-        batch = cls(delivery, port, messages, ids)
+        messages, ids, runs, about = wire.decode(delivery.payload, port)
+        batch = cls(delivery, port, messages, ids, runs)
         if about:
             batch._read(about)
         return batch
@@ -52,6 +54,16 @@ class Batch:
         if self.reference is not None and len(self.messages) != 1:
             raise WireError(f"{len(self.messages)} messages refer to one piece of data that is stored apart")
 
+    def id(self, index: int) -> str:
+        return text(*self.ids[index])
+
+    def runs_in(self, indexes: range) -> list[Run]:
+        """The ids of some of the messages as runs."""
+        if len(indexes) == len(self.ids):
+            return self.runs
+        chosen = self.ids[indexes.start : indexes.stop]
+        return runs_of(*zip(*chosen, strict=True)) if chosen else []
+
     def fill(self, data: bytes) -> None:
         """Give the one message its data, which was stored apart."""
         self.blob = memoryview(data)
@@ -59,7 +71,7 @@ class Batch:
 
     def fresh(self) -> list[BytesMessage]:
         """The messages as they came, whatever the kernel did to them."""
-        messages, _ = wire.decode(self.delivery.payload, self.port)
+        messages = wire.decode(self.delivery.payload, self.port).messages
         if self.blob is not None:
             messages[0].data = self.blob
         return messages

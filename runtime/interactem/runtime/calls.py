@@ -13,9 +13,20 @@ from interactem.runtime.operators import Kernel
 
 
 class Caller:
-    """Calls one kernel with one context. `close` ends the event loop that coroutines run on."""
+    """Calls one kernel with one context. `close` ends the event loop that coroutines run on.
 
-    def __init__(self, kernel: Kernel, context: Context, ports: tuple[str, ...], timeout: float | None = None) -> None:
+    `arm(seconds)` starts the hard limit of a call, which ends the process; with 0 it stops it.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        context: Context,
+        ports: tuple[str, ...],
+        timeout: float | None = None,
+        *,
+        arm: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self.kernel = kernel
         self.context = context
         self.ports = ports
@@ -24,6 +35,7 @@ class Caller:
         self._plain = not (kernel.generator or kernel.coroutine)
         # a coroutine is cancelled by its event loop; what blocks the loop is ended a little later
         self.hard_limit = (timeout * 1.1 + 1 if kernel.coroutine else timeout) if timeout else 0.0
+        self._arm = arm
         self.invoke = self._invocation()
 
     def call(self, message: BytesMessage | None, parameters: dict[str, Any]) -> list[BytesMessage] | Iterator[Any]:
@@ -43,9 +55,12 @@ class Caller:
         function, context = self.kernel.function, self.context
         if not self._plain:
             return self._invoke
-        if self.kernel.takes == ("inputs", "parameters"):
+        takes = self.kernel.takes
+        if takes == ("inputs", "parameters"):
             return function
-        if self.kernel.takes == ("inputs", "parameters", "context"):
+        if takes == ("inputs",):
+            return lambda message, parameters: function(message)
+        if takes == ("inputs", "parameters", "context"):
             return lambda message, parameters: function(message, parameters, context)
         return lambda message, parameters: function(*self.kernel.arguments(message, parameters, context))
 
@@ -54,6 +69,16 @@ class Caller:
         if not self.kernel.generator:
             return self._run(result)
         return self._drain(result) if self.kernel.coroutine else result
+
+    def arm(self) -> None:
+        """A call begins."""
+        if self.hard_limit:
+            self._arm(self.hard_limit)
+
+    def disarm(self) -> None:
+        """It is over."""
+        if self.hard_limit:
+            self._arm(0)
 
     def messages(self, result: Any) -> Iterable[BytesMessage]:
         """The messages in what `invoke` returned, as the kernel makes them. Raises as `call` does."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from interactem.runtime.errors import StateError
 from interactem.runtime.loops import Loop
+from interactem.runtime.messages import BytesMessage
 from interactem.runtime.secrets import Mask
 
 
@@ -36,8 +37,6 @@ class Context:
     """Folder for what sinks write: the run's `outputs/`."""
     attempt: int = 1
     """Which attempt at the current message this is, from 1."""
-    message_id: str | None = None
-    """Id of the current message."""
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("interactem.operator"))
     _state: dict[str, Any] = field(default_factory=dict)
     _position: int = 0
@@ -49,6 +48,12 @@ class Context:
     """Hides the values of connections in what is told of failures."""
     loop: Loop | None = None
     """The event loop that coroutines run on, where it runs between calls too."""
+    _message: BytesMessage | None = None
+
+    @property
+    def message_id(self) -> str | None:
+        """Id of the current message."""
+        return None if self._message is None else self._message.id
 
     @property
     def state(self) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from interactem.runtime import blobs
 from interactem.runtime import checkpoint as checkpoints
 from interactem.runtime.applied import AppliedIds
 from interactem.runtime.assignment import Assignment
+from interactem.runtime.batches import Batch
 from interactem.runtime.blobs import HEADROOM, Reference
 from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.context import Context
-from interactem.runtime.ids import run_of
+from interactem.runtime.ids import Series
 from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Store, Transport, Work
@@ -89,31 +90,23 @@ class Effects:
 
     # which messages had their effect
 
-    def unseen(self, edge: int, message_ids: Sequence[str]) -> list[range]:
+    def unseen(self, batch: Batch) -> list[range]:
         """The indexes of the messages that have had no effect yet."""
-        if not self.active:
-            return [range(len(message_ids))]
-        run = run_of(message_ids)
-        if run is not None and self.checkpoint.applied.is_new(edge, run):
-            return [range(len(message_ids))]
-        first: dict[str, int] = {}  # a message computed twice may stand in one batch twice
-        for index, message_id in enumerate(message_ids):
-            if message_id not in first and not self.checkpoint.applied.seen(edge, message_id):
+        edge, applied = batch.delivery.edge, self.checkpoint.applied
+        if not self.active or (len(batch.runs) == 1 and applied.is_new(edge, batch.runs[0])):
+            return [range(len(batch.ids))]
+        first: dict[tuple[Series, int], int] = {}  # a message computed twice may stand in one batch twice
+        for index, message_id in enumerate(batch.ids):
+            if message_id not in first and not applied.seen(edge, *message_id):
                 first[message_id] = index
         return ranges(first.values())
 
-    def apply(self, delivery: Delivery, indexes: range, message_ids: Sequence[str]) -> None:
+    def apply(self, batch: Batch, indexes: range) -> None:
         """The kernel has been given these messages."""
-        applied, edge = self.checkpoint.applied, delivery.edge
-        chosen = message_ids[indexes.start : indexes.stop]
-        run = run_of(chosen)
-        if run is not None and self._partitions[edge] == 1:
-            applied.add_run(edge, run, 0, len(chosen))
-        else:
-            for message_id in chosen:
-                applied.add(edge, message_id)
+        for run in batch.runs_in(indexes):
+            self.checkpoint.applied.add_run(batch.delivery.edge, run)
         if self._context.state_used:
-            self._pending.applied.append((delivery, indexes))
+            self._pending.applied.append((batch.delivery, indexes))
 
     # what is kept until the next checkpoint
 

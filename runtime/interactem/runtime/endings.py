@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
@@ -12,7 +10,6 @@ from interactem.runtime.errors import InteractemRuntimeError
 from interactem.runtime.failures import Failure, backoff, is_last
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import finish_name, source_id
-from interactem.runtime.operators import Kernel
 from interactem.runtime.outbox import Sent
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import FailureLog, Reporter
@@ -28,24 +25,22 @@ class Ending:
     def __init__(
         self,
         assignment: Assignment,
-        finish: Kernel,
+        caller: Caller,
         packing: Packing,
         context: Context,
         hearing: Hearing,
         effects: Effects,
         reporter: Reporter,
         log: FailureLog,
-        arm: Callable[[float], None],
     ) -> None:
         self._assignment = assignment
-        self._caller = Caller(finish, context, packing.ports, assignment.timeout)
+        self._caller = caller
         self._packing = packing
         self._context = context
         self._hearing = hearing
         self._effects = effects
         self._reporter = reporter
         self._log = log
-        self._arm = arm
         self._source = finish_name(context.operator, context.replica)
 
     def call(self) -> None:
@@ -72,19 +67,16 @@ class Ending:
 
     def _attempt(self, end: int, attempt: int) -> tuple[list[Sent], int]:
         """What the function makes, and its weight: all of it, or none."""
-        self._context.attempt, self._context.message_id = attempt, None
+        self._context.attempt, self._context._message = attempt, None
         made: list[Sent] = []
         weight = 0
-        limit = self._caller.hard_limit
         try:
-            if limit:
-                self._arm(limit)
+            self._caller.arm()
             results = self._caller.messages(self._caller.invoke(None, self._hearing.parameters))
             for index, message in enumerate(results):
-                weight += self._packing.pack_into(made, message, source_id(self._source, end, index), None)
+                weight += self._packing.pack_into(made, message, *source_id(self._source, end, index))
         finally:
-            if limit:
-                self._arm(0)
+            self._caller.disarm()
             self._caller.close()
         self._effects.snapshot()
         return made, weight

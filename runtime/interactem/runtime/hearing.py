@@ -123,6 +123,9 @@ class Hearing:
             readers = [self._readers[name] for name in output.readers if name in self._readers]
             silent = len(readers) < len(output.readers)
             self._outbox.limits[index] = 1 if silent else batch_limit(kernel for kernel, _ in readers)
+        self._outbox.unheard = any(
+            name not in self._readers for output in self._assignment.outputs for name in output.readers
+        )
         # where a reader is behind, nobody waits the longer for a message that waits for company here
         self._outbox.lingers = any(waiting > 1 for _, waiting in self._readers.values())
 

@@ -5,6 +5,10 @@ the second replica on and `~<replica>~<epoch>` after a restart of a source that 
 of one position has its index behind a slash: `frames.17/1`. What a kernel makes from a message has its id and, behind a
 slash, the edge that the message came in on and the index of the result: `frames.17/2.0`. The same message computed
 twice therefore has the same id twice, and two messages on one edge never share one.
+
+In a stream one number of an id counts up, the largest one, be it a source's position or the index of what was made from
+one message. Ids that are alike but for it are a series, and consecutive ones a run: whole batches are handled as runs,
+without making the text of an id that nobody reads.
 """
 
 from __future__ import annotations
@@ -13,24 +17,51 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+_NONE = -1
+"""The number of text that is not an id: the text is then the prefix of a series of its own."""
 
-class Filed(NamedTuple):
-    """An id as prefix, its largest number, and suffix.
 
-    In a stream the largest number is the one that counts up, be it a source's position or the index of what was made
-    from one message. Ids that are alike but for it make up few intervals.
-    """
+MOST = 10**18
+"""Numbers are below it; what looks like a larger one is text."""
+
+
+class Series(NamedTuple):
+    """Ids that differ only in their largest number: what stands before and behind it. Made by `series_of`."""
 
     prefix: str
-    number: int
     suffix: str
+    weight: int
+    """Bytes that one of them takes on the wire, at most."""
+
+
+class Filed(NamedTuple):
+    """An id, by its series and its number there."""
+
+    series: Series
+    number: int
 
 
 class Run(NamedTuple):
     """`length` ids, each with the next number of the one before."""
 
-    first: Filed
+    series: Series
+    first: int
     length: int
+
+    def ids(self) -> list[tuple[Series, int]]:
+        series = self.series
+        return [(series, number) for number in range(self.first, self.first + self.length)]
+
+
+def series_of(prefix: str, suffix: str) -> Series:
+    return Series(prefix, suffix, len(prefix.encode("utf-8", "replace")) + len(suffix.encode("utf-8", "replace")) + 32)
+
+
+NO_SERIES = series_of("", "")
+
+
+def text(series: Series, number: int) -> str:
+    return series.prefix if number == _NONE else f"{series.prefix}{number}{series.suffix}"
 
 
 def source_name(operator: str, replica: int, epoch: int = 0) -> str:
@@ -44,12 +75,21 @@ def finish_name(operator: str, replica: int) -> str:
     return f"{operator}~{replica}~end"
 
 
-def source_id(source: str, position: int, index: int = 0) -> str:
-    return f"{source}.{position}/{index}" if index else f"{source}.{position}"
+def source_id(source: str, position: int, index: int = 0) -> Filed:
+    if not index:
+        return Filed(series_of(f"{source}.", ""), position)
+    if index > position:
+        return Filed(series_of(f"{source}.{position}/", ""), index)
+    return Filed(series_of(f"{source}.", f"/{index}"), position)
 
 
-def output_id(input_id: str, edge: int, index: int) -> str:
-    return f"{input_id}/{edge}.{index}"
+def output_id(of: Series, number: int, edge: int, index: int) -> Filed:
+    """The id of the result `index` of a call with the message `number` of the series `of`, which came in on `edge`."""
+    if number == _NONE:
+        return Filed(series_of(f"{of.prefix}/{edge}.{index}", ""), _NONE)
+    if index > number:
+        return Filed(series_of(f"{of.prefix}{number}{of.suffix}/{edge}.", ""), index)
+    return Filed(series_of(of.prefix, f"{of.suffix}/{edge}.{index}"), number)
 
 
 def redriven_id(message_id: str, times: int) -> str:
@@ -64,40 +104,54 @@ def redriven_id(message_id: str, times: int) -> str:
 
 
 def file(message_id: str) -> Filed:
-    """Where an id belongs. Text that is not one of our ids is a prefix of its own."""
+    """Where an id belongs: the first of its numbers that none is larger than counts up."""
     parts = message_id.split("/")
     largest, at = -1, 0
     for index, part in enumerate(parts):
         digits = part.rpartition(".")[2]
-        if not digits.isdecimal() or str(int(digits)) != digits or (not index and part == digits):
-            return Filed(message_id, 0, "")
+        if not _is_number(digits) or (not index and part == digits):
+            return Filed(series_of(message_id, ""), _NONE)
         if int(digits) > largest:
             largest, at = int(digits), index
     part = parts[at]
     stem = part[: len(part) - len(part.rpartition(".")[2])]
-    return Filed("/".join([*parts[:at], stem]), largest, "/".join(["", *parts[at + 1 :]]))
+    return Filed(series_of("/".join([*parts[:at], stem]), "/".join(["", *parts[at + 1 :]])), largest)
 
 
-def run_of(message_ids: Sequence[str]) -> Run | None:
-    """These ids as one run, or None where they are not."""
-    if not message_ids:
-        return None
-    first = file(message_ids[0])
-    prefix, number, suffix = first
-    if len(message_ids) > 1:
-        expected = [f"{prefix}{n}{suffix}" for n in range(number, number + len(message_ids))]
-        if expected != message_ids:
-            return None
-    return Run(first, len(message_ids))
+def _is_number(digits: str) -> bool:
+    return digits.isdecimal() and len(digits) < len(str(MOST)) and str(int(digits)) == digits
 
 
-def origin(message_id: str) -> tuple[str, int]:
-    """The source in which a message began, and its position there (-1 where the text is not an id)."""
-    source, _, position = message_id.partition("/")[0].rpartition(".")
-    return (source, int(position)) if source and position.isdecimal() else (message_id, -1)
+def runs_of(series: Sequence[Series], numbers: Sequence[int]) -> list[Run]:
+    """The ids of these series and numbers as runs, in their order."""
+    if not series:
+        return []
+    start, length = numbers[0], len(numbers)
+    if start > _NONE and series.count(series[0]) == length and tuple(numbers) == tuple(range(start, start + length)):
+        return [Run(series[0], start, length)]
+    runs: list[Run] = []
+    for one, number in zip(series, numbers, strict=True):
+        last = runs[-1] if runs else None
+        if last is not None and number == last.first + last.length and number > 0 and one == last.series:
+            runs[-1] = Run(one, last.first, last.length + 1)
+        else:
+            runs.append(Run(one, number, 1))
+    return runs
 
 
-def partition(message_id: str, partitions: int) -> int:
+def origin(series: Series) -> tuple[str, int | None]:
+    """The source in which messages of a series began, and their position there: None where that is their number.
+
+    The position is -1 where the text is not an id.
+    """
+    head, slash, _ = series.prefix.partition("/")
+    if not slash and head.endswith("."):
+        return head[:-1], None
+    source, _, position = head.rpartition(".")
+    return (source, int(position)) if source and position.isdecimal() else (head, -1)
+
+
+def partition(series: Series, number: int, partitions: int) -> int:
     """Which of `partitions` a message belongs to, always the same.
 
     Of as many consecutive numbers, each partition gets exactly one, in an order that looks random: so a partition's
@@ -105,6 +159,6 @@ def partition(message_id: str, partitions: int) -> int:
     """
     if partitions == 1:
         return 0
-    prefix, number, suffix = file(message_id)
+    number = max(0, number)
     group = number // partitions
-    return (number + zlib.crc32(f"{prefix}{group}{suffix}".encode("utf-8", "replace"))) % partitions
+    return (number + zlib.crc32(f"{series.prefix}{group}{series.suffix}".encode("utf-8", "replace"))) % partitions

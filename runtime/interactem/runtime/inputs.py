@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from interactem.runtime.assignment import Assignment
@@ -14,10 +13,11 @@ from interactem.runtime.effects import COMMIT_BYTES, Applied, Effects, ranges
 from interactem.runtime.errors import StateError, WireError
 from interactem.runtime.failures import Failure, is_last
 from interactem.runtime.hearing import Hearing
+from interactem.runtime.ids import NO_SERIES, Series, output_id
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
+from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Sent, weight_of
 from interactem.runtime.packing import Packing
-from interactem.runtime.reports import Counts, FailureLog
+from interactem.runtime.reports import Counts
 from interactem.runtime.retries import Retries
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
@@ -25,13 +25,12 @@ from interactem.runtime.transports import Delivery, Transport, Work
 
 RETRY_BACKLOG = 10_000
 """With so many messages waiting to be tried again, a failing one is tried again at once, so that the store lasts."""
-_SEND_SECONDS = 0.001
+_SEND_SECONDS = 0.005
 """What is made in about this time is sent together."""
-_SEND_MOST = 64
 
 
 class Inputs:
-    """Takes deliveries, one after the other. `arm` starts the time limit of a call (0: stops it)."""
+    """Takes deliveries, one after the other."""
 
     def __init__(
         self,
@@ -45,10 +44,7 @@ class Inputs:
         effects: Effects,
         retries: Retries,
         counts: Counts,
-        log: FailureLog,
         slot: Slot,
-        arm: Callable[[float], None],
-        clock: Callable[[], float],
     ) -> None:
         self._assignment = assignment
         self._names = Names(assignment.run)
@@ -62,11 +58,7 @@ class Inputs:
         self._effects = effects
         self._retries = retries
         self._counts = counts
-        self._log = log
         self._slot = slot
-        self._limit = caller.hard_limit
-        self._arm = arm
-        self._clock = clock
         self._waited = 0.0
         self._index = 0  # of the message that the kernel was given last, in its batch
 
@@ -93,9 +85,9 @@ class Inputs:
             batch = Batch.open(delivery, self._ports[delivery.edge])
         except WireError as error:
             self._retries.bury_unreadable(delivery, error)
-            self._settle(Batch(delivery, "", [], []), kept=True)
+            self._settle(Batch(delivery, "", [], [], []), kept=True)
             return None
-        if delivery.retry and (delay := batch.not_before - self._clock()) > 0:
+        if delivery.retry and (delay := self._retries.too_early(batch)) > 0:
             self._transport.defer(delivery, delay)
             return None
         if batch.reference is not None and not self._fetch(batch):
@@ -106,13 +98,13 @@ class Inputs:
     def _fetch(self, batch: Batch) -> bool:
         """Fill in data that is stored apart; False where it is not needed any more."""
         edge = batch.delivery.edge
-        if batch.reference is None or not self._effects.unseen(edge, batch.ids):
+        if batch.reference is None or not self._effects.unseen(batch):
             return False
         try:
             batch.fill(self._transport.read_blob(batch.reference.subjects(self._names, edge)))
         except KeyError:
             # it is stored before its reference, and removed once the message is settled for good: this one is a copy
-            self._context.logger.info("message %s came once more after it was done; dropped", batch.ids[0])
+            self._context.logger.info("message %s came once more after it was done; dropped", batch.id(0))
             return False
         return True
 
@@ -133,7 +125,7 @@ class Inputs:
     def _work_off(self, batch: Batch) -> bool:
         """Give every message to the kernel that has not had its effect. Returns whether one was set aside."""
         aside = False
-        self._slot.begin(batch.delivery.edge, batch.ids, batch.failed + 1)
+        self._slot.begin(batch.delivery.edge, batch.runs, batch.failed + 1)
         for indexes in self._wanted(batch):
             while indexes and not self._hearing.stopped:
                 failure = self._give(batch, indexes)
@@ -142,23 +134,23 @@ class Inputs:
                 if self._is_tried_at_once(batch, failure):
                     self._counts.retried += 1
                     batch.failed, batch.messages = failure.attempts, batch.fresh()
-                    self._slot.begin(batch.delivery.edge, batch.ids, batch.failed + 1)
+                    self._slot.begin(batch.delivery.edge, batch.runs, batch.failed + 1)
                     continue
-                self._retries.set_aside(batch, batch.untouched(self._index), failure)
+                self._retries.set_aside(batch, self._index, failure)
                 aside = True
                 indexes = range(self._index + 1, indexes.stop)
         self._slot.leave()
         return aside or self._crashed(batch)
 
     def _wanted(self, batch: Batch) -> list[range]:
-        unseen = self._effects.unseen(batch.delivery.edge, batch.ids)
+        unseen = self._effects.unseen(batch)
         if not self._hearing.crashes:
             return unseen
         return ranges(index for indexes in unseen for index in indexes if self._crash_of(batch, index) is None)
 
     def _crash_of(self, batch: Batch, index: int) -> Failure | None:
         """The attempt at a message that ended the process, where nobody has counted it yet."""
-        crash = self._hearing.crashes.get((batch.delivery.edge, batch.ids[index]))
+        crash = self._hearing.crashes.get((batch.delivery.edge, batch.id(index)))
         return crash if crash is not None and crash.attempts > batch.failed else None
 
     def _crashed(self, batch: Batch) -> bool:
@@ -166,11 +158,11 @@ class Inputs:
         if not self._hearing.crashes:
             return False
         edge, found = batch.delivery.edge, False
-        for indexes in self._effects.unseen(edge, batch.ids):
+        for indexes in self._effects.unseen(batch):
             for index in indexes:
                 if (crash := self._crash_of(batch, index)) is not None:
-                    self._retries.set_aside(batch, batch.untouched(index), crash)
-                    del self._hearing.crashes[edge, batch.ids[index]]
+                    self._retries.set_aside(batch, index, crash)
+                    del self._hearing.crashes[edge, batch.id(index)]
                     found = True
         return found
 
@@ -197,7 +189,7 @@ class Inputs:
             self._outbox.check()
             self._slot.leave()
             failure = Failure.of(error, batch.failed + 1, self._context.mask.text)
-        self._log.log(f"message {batch.ids[self._index]}", failure)
+        self._retries.log(f"message {batch.id(self._index)}", failure)
         self._keep(batch, range(indexes.start, self._index), made)
         self._roll_back(batch)
         return failure
@@ -207,7 +199,7 @@ class Inputs:
         if self._context.state_used:
             unmade = self._effects.roll_back(self._apply_again)
             self._counts.sent -= unmade
-            self._slot.begin(batch.delivery.edge, batch.ids, batch.failed + 1)
+            self._slot.begin(batch.delivery.edge, batch.runs, batch.failed + 1)
             self._context.attempt = batch.failed + 1
         self._index = failed
 
@@ -218,28 +210,30 @@ class Inputs:
         when so much was made that it has to be stored first, or when we are to stop.
         """
         call, pack_into, parameters = self._caller.invoke, self._packing.pack_into, self._hearing.parameters
-        current, context, limit = self._slot.current, self._context, self._limit
+        current, context, limited = self._slot.current, self._context, bool(self._caller.hard_limit)
         messages, ids = batch.messages, batch.ids
         edge, at_once = batch.delivery.edge, self._at_once()
-        suffix = f"/{edge}.0"
         weight = 0
+        of: Series | None = None
+        made_in = NO_SERIES  # what is made from messages of the series `of`
         for index in indexes:
             self._index = index
-            message = messages[index]
-            context.message_id = message_id = ids[index]
-            tracking = message.header.tracking
+            context._message = message = messages[index]
             current[0] = index + 1
-            if limit:
-                self._arm(limit)
+            if limited:
+                self._caller.arm()
             try:
                 result = call(message, parameters)
                 if type(result) is BytesMessage and result.target is None:
-                    weight += pack_into(made, result, message_id + suffix, tracking)
+                    series, number = ids[index]
+                    if series is not of:
+                        of, made_in = series, output_id(series, number, edge, 0).series
+                    weight += pack_into(made, result, made_in, number, message)
                 elif result is not None:
-                    weight += self._add_several(result, made, message_id, edge, tracking, again=again)
+                    weight += self._add_several(result, made, batch, index, again=again)
             finally:
-                if limit:
-                    self._arm(0)
+                if limited:
+                    self._caller.disarm()
             if (len(made) >= at_once or weight > BATCH_BYTES) and not again:
                 if self._send(made):
                     weight = 0
@@ -249,17 +243,18 @@ class Inputs:
 
     def _at_once(self) -> int:
         """How many messages are sent together, so that the first does not wait long for the last."""
-        return max(1, min(_SEND_MOST, int(_SEND_SECONDS / self._counts.kernel))) if self._counts.kernel else _SEND_MOST
+        kernel = self._counts.kernel
+        return max(1, min(BATCH_MESSAGES, int(_SEND_SECONDS / kernel))) if kernel else 1
 
-    def _add_several(
-        self, results: Any, made: list[Sent], message_id: str, edge: int, tracking: Any, *, again: bool
-    ) -> int:
+    def _add_several(self, results: Any, made: list[Sent], batch: Batch, index: int, *, again: bool) -> int:
         """What one call made, where it is not just one message for every port. Returns the weight added to `made`."""
+        (series, number), edge = batch.ids[index], batch.delivery.edge
         begun = len(made)
         weight = 0
         try:
-            for number, result in enumerate(self._caller.messages(results)):
-                weight += self._packing.pack_into(made, result, f"{message_id}/{edge}.{number}", tracking)
+            for count, result in enumerate(self._caller.messages(results)):
+                name = output_id(series, number, edge, count)
+                weight += self._packing.pack_into(made, result, *name, batch.messages[index])
                 if weight > BATCH_BYTES and not again and self._send(made):
                     # a generator's messages go out as it yields them; their ids make a second time harmless
                     begun = weight = 0
@@ -273,8 +268,9 @@ class Inputs:
         if self._effects.active:
             return False
         self._counts.sent += len(made)
-        self._outbox.send(made, sum([packed.weight for _, packed in made]))
-        made.clear()
+        if made:
+            self._outbox.send(made.copy(), weight_of(made))
+            made.clear()
         if self._outbox.full:
             number, self._slot.current[0] = self._slot.current[0], 0  # a process killed while it waits is no attempt
             self._waited += self._hearing.wait_for_room()
@@ -286,8 +282,8 @@ class Inputs:
         if self._send(made):
             return
         self._counts.sent += len(made)
-        self._effects.keep(made, sum([packed.weight for _, packed in made]))
-        self._effects.apply(batch.delivery, indexes, batch.ids)
+        self._effects.keep(made, weight_of(made))
+        self._effects.apply(batch, indexes)
 
     def _apply_again(self, applied: Applied) -> None:
         """For the state's sake. What fails here ends the process: the next one starts from the last checkpoint."""
@@ -295,7 +291,7 @@ class Inputs:
         batch = Batch.open(delivery, self._ports[delivery.edge])
         if batch.reference is not None:
             batch.fill(self._transport.read_blob(batch.reference.subjects(self._names, delivery.edge)))
-        self._slot.begin(delivery.edge, batch.ids, batch.failed + 1)
+        self._slot.begin(delivery.edge, batch.runs, batch.failed + 1)
         self._context.attempt = batch.failed + 1
         made: list[Sent] = []
         self._call_each(batch, indexes, made, again=True)

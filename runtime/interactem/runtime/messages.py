@@ -6,13 +6,18 @@ import enum
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from interactem.runtime.errors import ArrayError
+import msgpack
+
+from interactem.runtime.errors import ArrayError, WireError
+from interactem.runtime.ids import Series, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Buffer = bytes | bytearray | memoryview
 Meta = dict[str, Any] | bytes
+PackedHeader = tuple[bytes, bytes]
+"""Meta and tracking as they are on the wire."""
 
 VIEW_FROM = 65_536
 """Data of at least this many bytes reaches a kernel as a read-only `memoryview`, smaller data as `bytes`."""
@@ -61,9 +66,14 @@ class BytesMessage:
     on as a read-only `memoryview`. `port` is the input port that the message came in on, None in a message that a
     kernel makes. `target` is the output port that it goes to, None for every one. `id` is the message's own within
     the run (None until the runtime has given it one).
+
+    A message that came in is unpacked where it is looked at: reading `header` raises `WireError` where it is not one.
     """
 
-    __slots__ = ("data", "header", "id", "port", "target")
+    __slots__ = ("_header", "_id", "data", "port", "target")
+
+    _header: MessageHeader | PackedHeader
+    _id: str | tuple[Series, int] | None
 
     def __init__(
         self,
@@ -74,11 +84,32 @@ class BytesMessage:
         target: str | None = None,
         id: str | None = None,
     ) -> None:
-        self.header = MessageHeader() if header is None else header
+        self._header = MessageHeader() if header is None else header
+        self._id = id
         self.data = data
         self.port = port
         self.target = target
-        self.id = id
+
+    @property
+    def header(self) -> MessageHeader:
+        header = self._header
+        if isinstance(header, tuple):
+            header = self._header = _unpacked(*header)
+        return header
+
+    @header.setter
+    def header(self, header: MessageHeader) -> None:
+        self._header = header
+
+    @property
+    def id(self) -> str | None:
+        if isinstance(self._id, tuple):
+            self._id = text(*self._id)
+        return self._id
+
+    @id.setter
+    def id(self, id: str | None) -> None:
+        self._id = id
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -90,7 +121,9 @@ class BytesMessage:
 
     def to(self, port: str) -> BytesMessage:
         """The same message, addressed to one output port. The data is shared, not copied."""
-        return BytesMessage(self.header, self.data, target=port)
+        addressed = BytesMessage(None, self.data, target=port)
+        addressed._header = self._header
+        return addressed
 
     @classmethod
     def from_array(cls, array: NDArray[Any], /, **meta: Any) -> BytesMessage:
@@ -112,6 +145,10 @@ class BytesMessage:
         """The array in the data, read-only and without a copy. Raises `ArrayError` where there is none."""
         return _array(self.header.meta, self.data)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # by value: what came in on the wire together is not copied with it
+        return _made, (self.header, self.data, self.port, self.target, self.id)
+
     def __repr__(self) -> str:
         size = self.data.nbytes if isinstance(self.data, memoryview) else len(self.data)
         return f"BytesMessage(id={self.id!r}, port={self.port!r}, meta={self.header.meta!r}, data={size} bytes)"
@@ -122,6 +159,21 @@ class BytesMessage:
         return self.header == other.header and bytes(self.data) == bytes(other.data)
 
     __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+
+def _made(header: MessageHeader, data: Buffer, port: str | None, target: str | None, id: str | None) -> BytesMessage:
+    return BytesMessage(header, data, port=port, target=target, id=id)
+
+
+def _unpacked(meta: bytes, tracking: bytes) -> MessageHeader:
+    """Raises `WireError` where meta is neither a dict nor bytes, or tracking neither a dict nor None."""
+    try:
+        values = msgpack.unpackb(meta, strict_map_key=False), msgpack.unpackb(tracking, strict_map_key=False)
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise WireError(f"a message's meta or tracking cannot be read: {error}") from error
+    if type(values[0]) not in (dict, bytes) or type(values[1]) not in (dict, type(None)):
+        raise WireError("a message's meta or tracking is not what it should be")
+    return MessageHeader(MessageSubject.BYTES, *values)
 
 
 def _array(meta: Meta | Mapping[str, Any], data: Buffer) -> NDArray[Any]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from interactem.runtime import blobs, wire
 from interactem.runtime.assignment import Assignment, Output
 from interactem.runtime.blobs import HEADROOM, Reference
 from interactem.runtime.errors import MessageTooLargeError
-from interactem.runtime.ids import partition
+from interactem.runtime.ids import partition, text
 from interactem.runtime.subjects import Names, short_hash
 from interactem.runtime.transports import Delivery, Store, Work
-from interactem.runtime.wire import Packed
+from interactem.runtime.wire import WEIGHT, Packed
 
 BATCH_BYTES = 262_144
 BATCH_MESSAGES = 1_024
@@ -27,20 +26,20 @@ BATCH_SECONDS = 0.05
 """How long the slowest kernel that reads a batch may take for it, about."""
 STORES_AT_ONCE = 64
 _ROOM_BYTES = 4 * 2**20
-_ROOM_ITEMS = 16_384
+_ROOM_MESSAGES = 4_096
+"""More would be out of the caches before they are encoded."""
 
 Sent = tuple[int, Packed]
 """A message and the index of the output that it goes to."""
 
+Group = tuple[Sequence[Sent], int, Any]
+"""Messages that are sent together, their weight, and the place that a source has come to with them (else None)."""
 
-@dataclass(slots=True)
-class Place:
-    """How far a source has come once everything put before is stored. Only the latest is ever looked at."""
-
-    mark: Any
+Item = Group | Delivery | Store | Work
 
 
-Item = Sent | Delivery | Store | Place | Work
+def weight_of(messages: Iterable[Sent]) -> int:
+    return sum([packed[WEIGHT] for _, packed in messages])
 
 
 def batch_limit(kernel_seconds: Iterable[float]) -> int:
@@ -57,13 +56,16 @@ class Outbox:
     """The queue.
 
     `limits` holds each output's messages in a batch, `lingers` says that the readers are behind anyway, so that
-    batches may take a little time to grow. Whoever hears from the readers sets both. `locate` makes what is stored of
-    a `Place`; a source sets it.
+    batches may take a little time to grow, `unheard` that a reader has never said anything, so that there is no hurry.
+    Whoever hears from the readers sets them. `locate` makes what is stored of
+    a source's place; a source sets it. While `idle`, the transport waits for `wake`; it sets both.
     """
 
     def __init__(self, assignment: Assignment) -> None:
         self.limits = [1] * len(assignment.outputs)
         self.lingers = False
+        self.unheard = any(output.readers for output in assignment.outputs)
+        self.idle = True
         self.wake: Callable[[], None] = lambda: None
         self.locate: Callable[[Any], Store]
         self._assignment = assignment
@@ -73,8 +75,9 @@ class Outbox:
         """Messages up to this weight need no `check_size`."""
         self._items: deque[Item] = deque()
         self._room = threading.Condition()
-        self._bytes_in = 0
-        self._bytes_out = 0
+        # counted apart by the two threads, so that no number is changed by both
+        self._bytes_in = self._messages_in = 0
+        self._bytes_out = self._messages_out = 0
         self._blocked = False
         self._error: Exception | None = None
 
@@ -82,20 +85,29 @@ class Outbox:
 
     def put(self, item: Delivery | Store | Work) -> None:
         self._items.append(item)
-        self.wake()
+        if self.idle:
+            self.wake()
 
-    def send(self, messages: Sequence[Sent], weight: int, place: Place | None = None) -> None:
-        """Put messages of this weight altogether, and the place that a source has come to with them."""
+    def send(self, messages: Sequence[Sent], weight: int, place: Any = None) -> None:
+        """Put messages of this weight altogether, and the place that a source has come to with them.
+
+        Of places only the latest is ever looked at.
+        """
         self._bytes_in += weight
-        self._items.extend(messages)
-        if place is not None:
-            self._items.append(place)
-        self.wake()
+        self._messages_in += len(messages)
+        self._items.append((messages, weight, place))
+        if self.idle:
+            self.wake()
+
+    @property
+    def messages(self) -> int:
+        """How many messages are in it."""
+        return self._messages_in - self._messages_out
 
     @property
     def full(self) -> bool:
         """Whether more should wait: the broker is the slower one."""
-        return self._bytes_in - self._bytes_out >= _ROOM_BYTES or len(self._items) >= _ROOM_ITEMS
+        return self._bytes_in - self._bytes_out >= _ROOM_BYTES or self.messages >= _ROOM_MESSAGES
 
     def wait_for_room(self, timeout: float) -> bool:
         """Whether there is room for more, within `timeout` seconds. Raises what the transport failed with."""
@@ -114,9 +126,10 @@ class Outbox:
 
     def check_size(self, packed: Packed) -> None:
         """Raises `MessageTooLargeError` for a message that cannot be stored, so that its author hears of it."""
-        if packed.size > self._assignment.max_message:
-            raise MessageTooLargeError(packed.size, self._assignment.max_message)
-        described, bound = packed.weight - packed.size, self._most_bytes // 2
+        size = len(packed[4])
+        if size > self._assignment.max_message:
+            raise MessageTooLargeError(size, self._assignment.max_message)
+        described, bound = packed[WEIGHT] - size, self._most_bytes // 2
         if described > bound:
             raise MessageTooLargeError(described, bound, "meta and tracking")
 
@@ -153,31 +166,31 @@ class Outbox:
         work = Work()
         messages: list[Sent] = []
         weight = 0
-        place: Place | None = None
+        place = None
         most, most_bytes = max(self.limits, default=1), self._most_bytes
         items = self._items
         while items:
             item = items[0]
             if type(item) is tuple:
-                added = item[1].weight
-                if messages and (weight + added > most_bytes or len(messages) >= most):
+                group, added, place_then = item
+                if messages and (weight + added > most_bytes or len(messages) + len(group) > most):
                     break
                 weight += added
-                messages.append(item)
+                messages += group
+                place = place_then or place
             elif type(item) is Delivery:
                 work.settled.append(item)
-            elif type(item) is Place:
-                place = item
             elif type(item) is Store and len(work.then) < STORES_AT_ONCE:
                 work.then.append(item)
             else:
                 break
             items.popleft()
         self._bytes_out += weight
+        self._messages_out += len(messages)
         work.first, batches = self.stores(messages)
         work.then[:0] = batches
         if place is not None:
-            work.after = self.locate(place.mark)
+            work.after = self.locate(place)
         return work
 
     def stores(self, messages: Sequence[Sent]) -> tuple[list[Store], list[Store]]:
@@ -200,39 +213,43 @@ class Outbox:
             return {(0, 0): [packed for _, packed in messages]} if messages else {}
         lanes: dict[tuple[int, int], list[Packed]] = {}
         for index, packed in messages:
-            lanes.setdefault((index, partition(packed.id, outputs[index].partitions)), []).append(packed)
+            series, number, *_ = packed
+            lanes.setdefault((index, partition(series, number, outputs[index].partitions)), []).append(packed)
         return lanes
 
     def _cut(self, group: list[Packed], limit: int) -> Iterable[tuple[bool, list[Packed]]]:
         """The group in batches that fit; True beside a message that fits into no batch."""
         room, largest = self._most_bytes, self._assignment.max_payload - HEADROOM
-        if len(group) <= limit and sum([packed.weight for packed in group]) <= room:
+        if len(group) <= limit and sum([packed[WEIGHT] for packed in group]) <= room:
             yield False, group
             return
         batch: list[Packed] = []
         weight = 0
         for packed in group:
-            whole = packed.weight > largest
-            if batch and (whole or len(batch) >= limit or weight + packed.weight > room):
+            added = packed[WEIGHT]
+            whole = added > largest
+            if batch and (whole or len(batch) >= limit or weight + added > room):
                 yield False, batch
                 batch, weight = [], 0
             if whole:
                 yield True, [packed]
             else:
                 batch.append(packed)
-                weight += packed.weight
+                weight += added
         if batch:
             yield False, batch
 
     def _batch(self, output: Output, part: int, group: list[Packed]) -> Store:
-        name = wire.batch_id([packed.id for packed in group])
-        return Store(self._names.messages(output.stream, part), wire.encode(group), name, wire=True)
+        payload, name = wire.encode_named(group)
+        return Store(self._names.messages(output.stream, part), payload, name, wire=True)
 
     def _reference(self, output: Output, part: int, packed: Packed, blobs_first: list[Store]) -> Store:
         """One copy of the data for each edge, and a batch that says where it is."""
         limit = self._assignment.max_payload
-        reference = Reference(f"{output.stream}-{short_hash(packed.id)}", len(blobs.pieces(packed.data, limit)))
+        series, number, meta, tracking, data, weight = packed
+        reference = Reference(f"{output.stream}-{short_hash(text(series, number))}", len(blobs.pieces(data, limit)))
         for edge in output.edges:
-            blobs_first += blobs.stores(reference.subjects(self._names, edge), packed.data, limit)
-        payload = wire.encode([packed._replace(data=b"", size=0)], reference.to_value())
-        return Store(self._names.messages(output.stream, part), payload, wire.batch_id([packed.id]), wire=True)
+            blobs_first += blobs.stores(reference.subjects(self._names, edge), data, limit)
+        alone = [(series, number, meta, tracking, b"", weight)]
+        payload, name = wire.encode_named(alone, reference.to_value())
+        return Store(self._names.messages(output.stream, part), payload, name, wire=True)

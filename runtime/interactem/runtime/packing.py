@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from interactem.runtime.assignment import Assignment
+from interactem.runtime.ids import Series
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import Outbox, Sent
-from interactem.runtime.wire import pack
+from interactem.runtime.wire import WEIGHT, pack
 
 
 class Packing:
@@ -16,23 +15,28 @@ class Packing:
     def __init__(self, assignment: Assignment, outbox: Outbox) -> None:
         self.ports = tuple(output.port for output in assignment.outputs)
         read = {output.port: index for index, output in enumerate(assignment.outputs) if output.edges}
-        self._every = tuple(read.values())
-        self._one = {port: (read[port],) if port in read else () for port in self.ports}
+        self._outputs: dict[str | None, tuple[int, ...]] = {None: tuple(read.values())}
+        self._outputs |= {port: (read[port],) if port in read else () for port in self.ports}
         self._check = outbox.check_size
         self._small = outbox.small
 
     def pack_into(
-        self, made: list[Sent], message: BytesMessage, message_id: str, tracking: dict[str, Any] | None
+        self,
+        made: list[Sent],
+        message: BytesMessage,
+        series: Series,
+        number: int,
+        given: BytesMessage | None = None,
     ) -> int:
-        """Add `message` to `made`, once for each output that it goes to. Returns its weight.
+        """Add `message` to `made` under this id, once for each output that it goes to. Returns its weight.
 
-        Raises what `wire.pack` raises, and `MessageTooLargeError`.
+        `given` is what it was made from. Raises what `wire.pack` raises, and `MessageTooLargeError`.
         """
-        packed = pack(message, message_id, tracking)
-        weight = packed[-1]
+        packed = pack(message, series, number, given)
+        weight = packed[WEIGHT]
         if weight > self._small:
             self._check(packed)
-        outputs = self._every if message.target is None else self._one[message.target]
+        outputs = self._outputs[message.target]
         if len(outputs) == 1:
             made.append((outputs[0], packed))
         else:

@@ -68,18 +68,19 @@ class Replica:
         packing = Packing(assignment, outbox)
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
         self._dependencies = Dependencies(kernel, context)
-        self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout)
+        self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout, arm=arm)
         self._source: Source | None = None
         if assignment.is_source:
-            self._source = Source(assignment, caller, packing, context, hearing, outbox, effects, reporter, log, arm)
+            self._source = Source(assignment, caller, packing, context, hearing, outbox, effects, reporter, log)
         retries = Retries(assignment, context.replica, reporter, log, effects.store, clock)
         self._inputs = Inputs(
             assignment, caller, packing, transport, context, hearing, outbox, effects, retries,
-            self.counts, log, slot or Slot(), arm, clock,
+            self.counts, slot or Slot(),
         )  # fmt: skip
         self._ending: Ending | None = None
         if kernel.finish is not None:
-            self._ending = Ending(assignment, kernel.finish, packing, context, hearing, effects, reporter, log, arm)
+            last = Caller(kernel.finish, context, packing.ports, assignment.timeout, arm=arm)
+            self._ending = Ending(assignment, last, packing, context, hearing, effects, reporter, log)
 
     def run(self) -> None:
         """Returns when everything is stored and the engine knows that this replica is done."""

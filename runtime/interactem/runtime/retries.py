@@ -15,6 +15,7 @@ from interactem.runtime.batches import Batch
 from interactem.runtime.blobs import HEADROOM
 from interactem.runtime.errors import WireError
 from interactem.runtime.failures import Failure, backoff, is_last
+from interactem.runtime.ids import Series, file, text
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.subjects import Names, short_hash
@@ -42,23 +43,31 @@ class Retries:
         self._store = store
         self._clock = clock
 
-    def set_aside(self, batch: Batch, message: BytesMessage, failure: Failure) -> None:
-        """`message`, as it came, is tried again later, or never again."""
+    def too_early(self, batch: Batch) -> float:
+        """Seconds before which a batch is not to be tried again."""
+        return batch.not_before - self._clock()
+
+    def log(self, what: str, failure: Failure) -> None:
+        self._log.log(what, failure)
+
+    def set_aside(self, batch: Batch, index: int, failure: Failure) -> None:
+        """A message, as it came, is tried again later, or never again."""
+        message, message_id = batch.untouched(index), batch.ids[index]
         told: dict[str, Any] = {"failure": failure.to_value(), "redriven": batch.redriven}
         if batch.reference is not None:
             told |= batch.reference.to_value()
             message.data = b""
         edge = batch.delivery.edge
         if is_last(failure.attempts, self._assignment.max_attempts):
-            self._bury(edge, message, told)
+            self._bury(edge, message, message_id, told)
             return
         self._counts.retried += 1
         told["not_before"] = self._clock() + backoff(failure.attempts)
         subject = self._names.retry(edge, self._parts[edge][1])
         # hashed, as an id is text of another operator's
-        name = f"{edge}:{short_hash(message.id or '')}#{failure.attempts}:{batch.redriven}"
-        self._store(Store(subject, _envelope(message, told), name, wire=True))
-        self._reporter.event("failure", {"id": message.id, **failure.to_value()})
+        name = f"{edge}:{short_hash(text(*message_id))}#{failure.attempts}:{batch.redriven}"
+        self._store(Store(subject, _envelope(message, message_id, told), name, wire=True))
+        self._reporter.event("failure", {"id": text(*message_id), **failure.to_value()})
 
     def bury_unreadable(self, delivery: Delivery, error: WireError) -> None:
         """A payload that is not a batch: a dead letter as it is, under the number that the broker gave it."""
@@ -66,18 +75,18 @@ class Retries:
         failure = Failure.of(error, 1)
         self._log.log(f"batch {name}", failure)
         room = self._assignment.max_payload - 2 * HEADROOM
-        raw = BytesMessage(data=delivery.payload[: max(0, room)], id=name)
-        self._bury(delivery.edge, raw, {"failure": failure.to_value(), "unreadable": True})
+        raw = BytesMessage(data=delivery.payload[: max(0, room)])
+        self._bury(delivery.edge, raw, file(name), {"failure": failure.to_value(), "unreadable": True})
 
-    def _bury(self, edge: int, message: BytesMessage, told: dict[str, Any]) -> None:
+    def _bury(self, edge: int, message: BytesMessage, message_id: tuple[Series, int], told: dict[str, Any]) -> None:
         entry, part = self._parts[edge]
         self._counts.dead += 1
         where = {"operator": self._assignment.name, "port": entry.port, "edge": edge, "partition": part}
         told |= {**where, "time": self._clock()}
-        subject = self._names.dead(edge, message.id or "")
-        self._store(Store(subject, _envelope(message, told), wire=True))
-        self._reporter.event("dead", {"id": message.id, **told["failure"]})
+        name = text(*message_id)
+        self._store(Store(self._names.dead(edge, name), _envelope(message, message_id, told), wire=True))
+        self._reporter.event("dead", {"id": name, **told["failure"]})
 
 
-def _envelope(message: BytesMessage, told: dict[str, Any]) -> bytes:
-    return wire.encode([wire.pack(message, message.id or "")], told)
+def _envelope(message: BytesMessage, message_id: tuple[Series, int], told: dict[str, Any]) -> bytes:
+    return wire.encode([wire.pack(message, *message_id)], told)

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_HEAD = struct.Struct("<IIII")  # number of the message in the batch, from 1; edge; attempt; bytes of the ids
+import msgpack
+
+from interactem.runtime.ids import Run, series_of, text
+
+_HEAD = struct.Struct("<IIII")  # number of the message in the batch, from 1; edge; attempt; bytes of the runs of ids
 _HELD = struct.Struct("<QB")  # a number that rises from one delivery to the next; length of the subject
 _IDS_AT = 64
 _IDS_ROOM = 2**18
@@ -56,12 +60,12 @@ class Slot:
         self._places: dict[str, int] = {}
         self._count = 0
 
-    def begin(self, edge: int, message_ids: Sequence[str], attempt: int) -> None:
+    def begin(self, edge: int, runs: Sequence[Run], attempt: int) -> None:
         """The kernel is about to be given these messages, one after the other."""
         self.current[0] = 0
-        names = "\n".join(message_ids).encode("utf-8", "replace")[:_IDS_ROOM]
-        self._map[_IDS_AT : _IDS_AT + len(names)] = names
-        _HEAD.pack_into(self._map, 0, 0, edge, min(attempt, 2**32 - 1), len(names))
+        ids = _packed(runs)
+        self._map[_IDS_AT : _IDS_AT + len(ids)] = ids
+        _HEAD.pack_into(self._map, 0, 0, edge, min(attempt, 2**32 - 1), len(ids))
 
     def leave(self) -> None:
         """The kernel has given the message back."""
@@ -116,7 +120,19 @@ def _held(entry: bytes) -> tuple[int, str]:
 
 def _call(content: bytes) -> Call | None:
     number, edge, attempt, length = _HEAD.unpack_from(content)
-    names = content[_IDS_AT : _IDS_AT + length].decode(errors="replace").split("\n")
-    if length == _IDS_ROOM:
-        names.pop()  # cut off
-    return Call(edge, names[number - 1], attempt) if 0 < number <= len(names) else None
+    if not number:
+        return None
+    try:
+        for prefix, suffix, first, count in msgpack.unpackb(content[_IDS_AT : _IDS_AT + length]):
+            if number <= count:
+                return Call(edge, text(series_of(prefix, suffix), first + number - 1), attempt)
+            number -= count
+    except (ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException):
+        return None  # the replica's own code could write to its slot too
+    return None
+
+
+def _packed(runs: Sequence[Run]) -> bytes:
+    """The runs, as many of the first as there is room for."""
+    packed: bytes = msgpack.packb([(run.series.prefix, run.series.suffix, run.first, run.length) for run in runs])
+    return packed if len(packed) <= _IDS_ROOM else _packed(runs[: len(runs) // 2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from interactem.runtime import checkpoint as checkpoints
@@ -16,9 +16,9 @@ from interactem.runtime.effects import Effects
 from interactem.runtime.errors import InteractemRuntimeError, MessageTooLargeError
 from interactem.runtime.failures import Failure, backoff, is_last
 from interactem.runtime.hearing import Hearing
-from interactem.runtime.ids import source_id, source_name
+from interactem.runtime.ids import NO_SERIES, source_id, source_name
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.outbox import Outbox, Place, Sent
+from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.subjects import Names
@@ -35,7 +35,7 @@ class SourceError(InteractemRuntimeError):
 
 
 class Source:
-    """Calls the kernel until the data ends or we are told to finish. `arm` starts the time limit of a call."""
+    """Calls the kernel until the data ends or we are told to finish."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class Source:
         effects: Effects,
         reporter: Reporter,
         log: FailureLog,
-        arm: Callable[[float], None],
     ) -> None:
         self._assignment = assignment
         self._caller = caller
@@ -61,11 +60,12 @@ class Source:
         self._reporter = reporter
         self._counts = reporter.counts
         self._log = log
-        self._arm = arm
         self._record = Names(assignment.run).record(assignment.operator, context.replica, "checkpoint")
         self._look_at = 0.0
         self._position = 0
-        self._prefix = ""
+        self._name = ""
+        self._series = NO_SERIES  # of the first message at each position
+        self._state = b""  # as it was stored last, encoded
         self._marked = False  # whether what this incarnation begins with is stored
         outbox.locate = self._locate
 
@@ -77,6 +77,12 @@ class Source:
         if not self._hearing.told_to_finish:
             checkpoint.finished = checkpoint.drained = False  # it was drained, and goes on
         self._begin(checkpoint)
+        try:
+            self._produce()
+        finally:
+            checkpoint.position = self._position
+
+    def _produce(self) -> None:
         failures = 0
         while not self._hearing.told_to_finish:
             start = self._position
@@ -107,9 +113,9 @@ class Source:
         if self._begins_anew(checkpoint):
             checkpoint.epoch += 1
             checkpoint.position = 0
-        self._position = checkpoint.position
-        name = source_name(self._context.operator, self._context.replica, checkpoint.epoch)
-        self._prefix = f"{name}."
+        self._position, self._state = checkpoint.position, self._effects.snapshot_bytes
+        self._name = source_name(self._context.operator, self._context.replica, checkpoint.epoch)
+        self._series = source_id(self._name, 0).series
 
     def _begins_anew(self, checkpoint: Checkpoint) -> bool:
         """Whether a restarted source counts anew.
@@ -132,6 +138,8 @@ class Source:
         self._context._position = begun if self._kernel.replayable else 0
         self._context.position_used = False
         skip = -1
+        weight = 0
+        emit, now = self._emit, time.monotonic
         for result in self._limited(self._caller.invoke(None, self._hearing.parameters)):
             if skip < 0:
                 # a generator that did not ask where to start has started at its beginning
@@ -139,8 +147,8 @@ class Source:
             if skip:
                 skip -= 1
             else:
-                self._emit(result)
-            if self._is_time_to_look() and self._look():
+                weight = emit(result)
+            if (weight > BATCH_BYTES or now() >= self._look_at) and self._look():
                 return
 
     def _call_repeatedly(self) -> None:
@@ -148,33 +156,28 @@ class Source:
         while not self._hearing.told_to_finish:
             self._context._position = self._position
             [result] = self._limited(self._caller.invoke(None, self._hearing.parameters) for _ in range(1))
-            if self._emit_if_any(result):
+            if messages := self._caller.checked(result):
                 idle = IDLE_FIRST
-                if self._is_time_to_look():
+                if self._emit(messages) > BATCH_BYTES or time.monotonic() >= self._look_at:
                     self._look()
             else:
                 self._hearing.pause(idle)
                 idle = min(IDLE_MOST, idle * 2)
 
-    def _limited(self, results: Iterable[Any]) -> Iterator[Any]:
+    def _limited(self, results: Iterable[Any]) -> Iterable[Any]:
         """The same results; getting each one may take as long as a call may."""
-        limit = self._caller.hard_limit
-        if not limit:
-            yield from results
-            return
-        iterator = iter(results)
+        return self._armed(iter(results)) if self._caller.hard_limit else results
+
+    def _armed(self, results: Iterator[Any]) -> Iterator[Any]:
         while True:
-            self._arm(limit)
+            self._caller.arm()
             try:
-                result = next(iterator)
+                result = next(results)
             except StopIteration:
                 return
             finally:
-                self._arm(0)
+                self._caller.disarm()
             yield result
-
-    def _is_time_to_look(self) -> bool:
-        return time.monotonic() >= self._look_at or self._outbox.full
 
     def _look(self) -> bool:
         """Hear what there is, and wait while the broker is behind. Returns whether we are to end."""
@@ -186,17 +189,11 @@ class Source:
 
     # sending
 
-    def _emit_if_any(self, result: Any) -> bool:
-        messages = self._caller.checked(result)
-        if messages:
-            self._emit(messages)
-        return bool(messages)
-
-    def _emit(self, result: Any) -> None:
-        """Send what was yielded once: nothing of it, if any of it cannot be sent."""
+    def _emit(self, result: Any) -> int:
+        """Send what was yielded once: nothing of it, if any of it cannot be sent. Returns its weight."""
         made: list[Sent] = []
         if type(result) is BytesMessage and result.target is None:
-            weight = self._packing.pack_into(made, result, f"{self._prefix}{self._position}", None)
+            weight = self._packing.pack_into(made, result, self._series, self._position)
         else:
             weight = self._pack_several(made, result)
         if not self._marked:
@@ -204,21 +201,21 @@ class Source:
         if self._context.state_used:
             self._snapshot_state()
         self._position += 1
-        self._effects.checkpoint.position = self._position
         self._counts.sent += len(made)
-        self._outbox.send(made, weight, Place((self._position, self._effects.snapshot_bytes)))
+        self._outbox.send(made, weight, (self._position, self._state))
+        return weight
 
     def _pack_several(self, made: list[Sent], result: Any) -> int:
-        source = self._prefix[:-1]
         weight = 0
         for index, message in enumerate(self._caller.checked(result)):
-            weight += self._packing.pack_into(made, message, source_id(source, self._position, index), None)
+            weight += self._packing.pack_into(made, message, *source_id(self._name, self._position, index))
         return weight
 
     def _snapshot_state(self) -> None:
-        size, most = len(self._effects.snapshot()), self._assignment.max_payload - HEADROOM
-        if size > most:
-            raise MessageTooLargeError(size, most, "a source's context.state")
+        state, most = self._effects.snapshot(), self._assignment.max_payload - HEADROOM
+        if len(state) > most:
+            raise MessageTooLargeError(len(state), most, "a source's context.state")
+        self._state = state
 
     def _locate(self, mark: tuple[int, bytes]) -> Store:
         """What is stored of a position: called by the transport's thread, for the latest one alone."""

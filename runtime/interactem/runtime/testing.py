@@ -24,6 +24,7 @@ from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
+from interactem.runtime.ids import file
 from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.operators import KERNEL, Kernel
@@ -147,7 +148,7 @@ class Operator:
         """What the kernel makes of one message; of what a generator yields, up to `limit` messages."""
         given = _travelled(message, self._input_port(message), message.id or f"case.{self._count}")
         self._count += 1
-        self.context.message_id = given.id
+        self.context._message = given
         return list(islice(self._results(self._caller, given), limit))
 
     def produce(self, limit: int | None = None) -> list[BytesMessage]:
@@ -172,7 +173,7 @@ class Operator:
         """What the function for the end of the stream makes. Raises `InputError` where the operator has none."""
         if self.kernel.finish is None:
             raise InputError(f"{self.folder.name} does nothing at the end of the stream; give it @operator(finish=…)")
-        self.context.message_id = None
+        self.context._message = None
         caller = self._calling(self.kernel.finish)
         try:
             return list(self._results(caller, None))
@@ -228,7 +229,7 @@ def _sent(message: BytesMessage) -> BytesMessage:
 
 def _travelled(message: BytesMessage, port: str | None, message_id: str | None) -> BytesMessage:
     """The message as it arrives at the other end of an edge. Raises `WireError` where it cannot travel."""
-    (arrived,), _ = wire.decode(wire.encode([wire.pack(message, message_id or "")]), port)
+    [arrived] = wire.decode(wire.encode([wire.pack(message, *file(message_id or ""))]), port).messages
     arrived.id = message_id
     return arrived
 

@@ -33,6 +33,7 @@ from interactem.runtime import operator as under_operator
 from interactem.runtime import slot as slots
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.ids import file
 from interactem.runtime.operators import KERNEL
 from interactem.runtime.replica import Replica
 from interactem.runtime.slot import Slot
@@ -458,7 +459,8 @@ class Flow:
                     self.tell_to_finish(operator.key)
                     told.add(operator.index)
             if time.monotonic() > until:
-                raise TimeoutError(f"only {finished} of {everyone} are done; outstanding: {outstanding}")
+                errors = [f"{r.operator.key}: {r.error!r}" for r in self.running if r.error is not None]
+                raise TimeoutError(f"only {finished} of {everyone} are done; outstanding: {outstanding}; {errors}")
             time.sleep(0.005)
         for running in self.running:
             running.join()
@@ -510,7 +512,7 @@ class Flow:
     def feed(self, name: str, messages: list[BytesMessage], *, port: str = "out", ids: list[str] | None = None) -> None:
         """Store one batch as if the operator `name` had sent it."""
         ids = [m.id or f"{name}.{n}" for n, m in enumerate(messages)] if ids is None else ids
-        payload = wire.encode([wire.pack(m, i) for m, i in zip(messages, ids, strict=True)])
+        payload = wire.encode([wire.pack(m, *file(i)) for m, i in zip(messages, ids, strict=True)])
         self.feed_raw(name, payload, port=port)
 
     def feed_raw(self, name: str, payload: bytes, *, port: str = "out") -> None:
@@ -545,7 +547,7 @@ class Flow:
 
     def _dead(self) -> list[tuple[BytesMessage, dict[str, Any]]]:
         decoded = [wire.decode(payload) for payload in self.backend.dead()]
-        return sorted(((messages[0], about) for messages, about in decoded), key=lambda pair: pair[0].id or "")
+        return sorted(((batch.messages[0], batch.about) for batch in decoded), key=lambda pair: pair[0].id or "")
 
     def close_transports(self) -> None:
         for running in self.running:

@@ -21,6 +21,7 @@ from delivery_harness import (
 )
 
 from interactem.runtime import BytesMessage, operator
+from interactem.runtime.ids import file
 from interactem.runtime.transports import Store
 
 LIMIT = 2**18
@@ -95,7 +96,7 @@ def test_a_copy_that_comes_when_the_data_is_gone_is_dropped(flow):
     out.wait(len(SIZES))
     from interactem.runtime import wire
 
-    reference = wire.encode([wire.pack(message(), "s.4")], {"blob": "0-gone", "chunks": 4})
+    reference = wire.encode([wire.pack(message(), *file("s.4"))], {"blob": "0-gone", "chunks": 4})
     made.feed_raw("s", reference)
     made.finish()
     assert whole(out.messages)

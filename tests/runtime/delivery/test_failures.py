@@ -10,6 +10,7 @@ import pytest
 from delivery_harness import Collected, message, node, numbers, sink, source
 
 from interactem.runtime import BytesMessage, MessageHeader, operator, wire
+from interactem.runtime.ids import file
 
 
 def failing(times: int, *chosen: int):
@@ -271,7 +272,7 @@ def test_a_malformed_batch_becomes_a_dead_letter(flow, payload):
 )
 def test_what_is_wrongly_said_about_a_batch_makes_it_a_dead_letter(flow, about):
     made = flow({"s": source(numbers(1)), "k": sink(Collected())}, ["s > k"])
-    made.feed_raw("s", wire.encode([wire.pack(message(b"x"), "x.0")], about))
+    made.feed_raw("s", wire.encode([wire.pack(message(b"x"), *file("x.0"))], about))
     made.run()
     [dead] = made.dead()
     assert dead.error.startswith("WireError: ")
@@ -283,7 +284,7 @@ def test_an_unknown_version_of_the_wire_format_becomes_a_dead_letter(flow, monke
     monkeypatch.setattr(wire, "FORMAT", "9 something")
     made.run()
     assert {dead.error for dead in made.dead()} == {
-        "WireError: unknown wire format '1 msgpack': this version reads '9 something'"
+        "WireError: unknown wire format '2 msgpack': this version reads '9 something'"
     }
 
 

@@ -88,6 +88,33 @@ def test_a_broker_killed_in_the_middle_loses_nothing(tmp_path, kills):
         made.close()
 
 
+@pytest.mark.broker
+def test_what_is_told_between_two_connections_is_heard_with_the_next(tmp_path):
+    out = Collected()
+    nodes = {"s": source(numbers(3)), "k": sink(out)}
+    made = Flow(lambda plan: NatsBackend(plan, tmp_path), tmp_path, nodes, ["s > k"])
+    try:
+        made.start_all()
+        out.wait(3)
+        while any(made.backend.outstanding().values()) or (0, 0) not in made.finished():
+            threading.Event().wait(0.01)
+        [sunk] = [running for running in made.running if running.operator.key == "k"]
+        transport, control = sunk.transport, made.names.control(sunk.operator.index, ">")
+
+        async def be_deaf() -> None:
+            [heard] = [one for one in transport._client._subs.values() if one.subject == control]
+            await heard.unsubscribe()
+            await transport._client.flush()
+
+        transport._call(be_deaf()).result(WAIT)
+        made.tell_to_finish("k")
+        transport._loop.call_soon_threadsafe(transport._reconnected)  # as when it is connected again
+        made.finish()
+        assert sorted(out.ints) == [0, 1, 2]
+    finally:
+        made.close()
+
+
 def test_a_replica_finds_its_records_also_when_they_are_many(flow):
     """One for each message that ended a process; the broker's answer to one question is bounded."""
     out = Collected()

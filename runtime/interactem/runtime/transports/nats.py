@@ -21,15 +21,16 @@ from nats.errors import Error as NatsError
 from interactem.runtime.assignment import Assignment, Input
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
-from interactem.runtime.outbox import Outbox
+from interactem.runtime.outbox import BATCH_MESSAGES, Outbox
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
 from interactem.runtime.transports.pulling import Pace, Pulling
 
 LINGER_SECONDS = 0.005
-LINGER_ITEMS = 1_024
 LEAVE_SECONDS = 3
+PLACE_SECONDS = 0.02
+"""How often the place that a source has come to is stored, at most."""
 Arrival = tuple[Pulling, Delivery] | Record | Exception | None
 
 
@@ -46,9 +47,9 @@ class NatsTransport:
         self._outbox: Outbox | None = None
         self._pullings: dict[tuple[int, bool], Pulling] = {}
         self._pace = Pace()
-        self._sleeping = False
         self._ended = False
         self._after: Store | None = None
+        self._heard: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._records: Future[dict[str, bytes]] = Future()
         self._thread = threading.Thread(target=self._run, name="interactem-transport", daemon=True)
@@ -125,9 +126,8 @@ class NatsTransport:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def _notify(self) -> None:
-        if self._sleeping:
-            self._sleeping = False
-            self._loop.call_soon_threadsafe(self._wake.set)
+        self._opened().idle = False
+        self._loop.call_soon_threadsafe(self._wake.set)
 
     # the transport's thread
 
@@ -208,6 +208,7 @@ class NatsTransport:
         pulling.ask()
 
     async def _on_record(self, message: Msg) -> None:
+        self._heard.add(message.subject)
         self._inbox.put(Record(message.subject, message.data))
 
     def _reconnected(self) -> None:
@@ -216,6 +217,17 @@ class NatsTransport:
         self._storer.resend()
         for pulling in self._pullings.values():
             pulling.ask_anew()
+        self._keep(self._hear_anew())
+
+    async def _hear_anew(self) -> None:
+        """What the engine has said while there was no connection."""
+        self._heard.clear()
+        records = await self._storer.last(
+            self._names.control_stream(self._operator), [self._names.control(self._operator, ">")]
+        )
+        for subject, payload in records.items():
+            if subject not in self._heard:  # what came meanwhile is newer
+                self._inbox.put(Record(subject, payload))
 
     async def _extend(self, period: float) -> None:
         while True:
@@ -228,15 +240,15 @@ class NatsTransport:
     async def _work(self) -> None:
         outbox = self._opened()
         while True:
-            if outbox.lingers and 0 < len(outbox) < LINGER_ITEMS:
+            if outbox.lingers and len(outbox) and outbox.messages < BATCH_MESSAGES:
                 await asyncio.sleep(LINGER_SECONDS)
             work = outbox.take()
             if work is None:
                 self._free.set()
-                self._sleeping = True
+                outbox.idle = True
                 if not len(outbox):
                     await self._wake.wait()
-                self._sleeping = False
+                outbox.idle = False
                 self._wake.clear()
                 continue
             self._free.clear()
@@ -244,6 +256,8 @@ class NatsTransport:
             if work.done is not None:
                 work.done()
                 self._inbox.put(None)
+            if outbox.unheard and work.then:
+                await asyncio.sleep(LINGER_SECONDS)  # a reader that starts finds few small batches, not thousands
 
     async def _do(self, work: Work) -> None:
         for item in work.first:
@@ -283,6 +297,8 @@ class NatsTransport:
             await self._store(item)
             if self._after is item:
                 self._after = None
+            else:
+                await asyncio.sleep(PLACE_SECONDS)
 
     async def _store(self, item: Store) -> None:
         await self._storer.store(item)
