@@ -56,8 +56,12 @@ class Kitchen:
         return folder
 
     def bake(self, *arguments, code=0):
-        assert run(["operator", "build", "--engine", self.engine.name, "--json", *arguments]) == code
-        return json.loads(self.capsys.readouterr().out)
+        ended = run(["operator", "build", "--engine", self.engine.name, "--json", *arguments])
+        document = json.loads(self.capsys.readouterr().out)
+        assert ended == code, [
+            one.get("reason") for done in document.values() if isinstance(done, list) for one in done
+        ]
+        return document
 
     def states(self, *arguments, code=0):
         return {one["name"]: one["state"] for one in self.bake(*arguments, code=code)["built"]}
