@@ -71,6 +71,9 @@ class ShellBuilder:
     def step(self, line):
         return line.removeprefix("STEP ") if line.startswith("STEP") else None
 
+    def stumbled(self, lines):
+        return "image not known" in lines
+
     def failing_step(self, lines):
         return Step("the step", [line for line in lines if not line.startswith("STEP")])
 
@@ -232,6 +235,13 @@ def test_a_failure_is_told_with_its_step_and_last_lines_and_the_others_go_on(add
 def test_a_full_disk_says_what_to_do(add, bake):
     add("a", "FROM scratch\nRUN echo write /x: no space left on device; exit 1\n")
     assert "the disk is full: see podman system df" in bake()[0]["a"].reason
+
+
+def test_a_build_that_stumbles_over_somebody_elses_removal_is_tried_again_once(add, bake, tmp_path):
+    stumble = f"if test -e {tmp_path}/$name; then exit 0; fi; touch {tmp_path}/$name; echo image not known; exit 1"
+    add("once", f"FROM scratch\nRUN name=once; {stumble}\n")
+    add("always", "FROM scratch\nRUN echo image not known; exit 1\n")
+    assert states(bake()[0]) == {"always": "failed", "once": "built"}
 
 
 def test_of_a_long_line_both_ends_are_shown(add, bake):

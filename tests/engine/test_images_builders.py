@@ -80,6 +80,11 @@ def test_steps(builder, line, step):
     assert builder.step(line) == step
 
 
+def test_what_podman_stumbles_over():
+    assert PodmanBuilder().stumbled(["STEP 1/2: FROM x", "Error: reading image: layer not known"])
+    assert not PodmanBuilder().stumbled(PODMAN_FAILS)
+
+
 def test_long_steps_are_cut():
     assert len(PodmanBuilder().step("STEP 1/2: RUN " + "x" * 500)) == 100
 

@@ -180,7 +180,10 @@ class Bakery:
         command, environment = self.builder.build_command(build), self.builder.build_environment(build)
         tell, halt = partial(self._tell, target), partial(self.builder.halt, build)
         try:
-            return self.commands.run(command, environment, tell, halt)
+            done = self.commands.run(command, environment, tell, halt)
+            if not done.ok and self.builder.stumbled(done.lines):
+                done = self.commands.run(command, environment, tell, halt)
+            return done
         except Cancelled:
             self.builder.abandon(build)
             raise

@@ -94,6 +94,9 @@ class Builder(Protocol):
     def failing_step(self, lines: Sequence[str]) -> Step:
         """The step that failed, from a build's output."""
 
+    def stumbled(self, lines: Sequence[str]) -> bool:
+        """Whether a build failed, by its output, over an image that somebody removed meanwhile."""
+
     def pushed_digest(self, lines: Sequence[str], digest_file: Path) -> str:
         """The digest of what was pushed."""
 

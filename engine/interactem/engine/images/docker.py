@@ -119,6 +119,9 @@ class DockerBuilder:
         said = [found["text"] for line in lines if (found := _OUTPUT.match(line)) and found["id"] == failed["id"]]
         return Step(shorten(f"[{begun[0]}" if begun else ""), [*said, failed["text"]])
 
+    def stumbled(self, lines: Sequence[str]) -> bool:
+        return False
+
     def pushed_digest(self, lines: Sequence[str], digest_file: Path) -> str:
         return next((found[1] for line in reversed(lines) if (found := _DIGEST.search(line))), "")
 

@@ -120,6 +120,10 @@ class PodmanBuilder:
         text = "" if start is None else self.step(lines[start]) or ""
         return Step(text, [found["text"] if (found := _ERROR.match(line)) else line for line in said])
 
+    def stumbled(self, lines: Sequence[str]) -> bool:
+        # it goes through all images there are for layers that it could use again
+        return any("image not known" in line or "layer not known" in line for line in lines[-3:])
+
     def pushed_digest(self, lines: Sequence[str], digest_file: Path) -> str:
         return digest_file.read_text(encoding="ascii").strip() if digest_file.is_file() else ""
 
