@@ -69,15 +69,16 @@ def build(
 ) -> int:
     """Build the operators' images, each from its folder's Containerfile. ./bake is short for it.
 
-    What has not changed is not built again. Base images that are missing are built first. An operator whose folder
-    has nothing but operator.json runs from an image that others have built, and is left alone.
+    What has not changed is not built again. Base images that are missing are built first.
+
+    An operator whose folder has nothing but operator.json runs from an image that others have built.
 
     \b
     Examples:
-      ./bake                                    build all operators
-      ./bake --target error                     build one
-      ./bake --push-local --pull-local          build with docker, run with podman
-      ./bake --build-base --offline             make the base images without any image registry
+      ./bake                              build all operators
+      ./bake --target error               build one
+      ./bake --push-local --pull-local    build with docker, run with podman
+      ./bake --build-base --offline       base images without an image registry
       ./bake --push-remote --registry ghcr.io/you
     """
     from interactem.cli.baking import Request, bake
