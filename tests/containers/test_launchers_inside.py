@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import textwrap
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -425,6 +425,23 @@ def test_what_a_killed_supervisor_left_is_removed_and_nothing_else(engine):
         assert len(remove_of_run(used, f"test-alive-{os.getpid()}")) == 1
         assert living not in ids(used.containers({"interactem.run": None}))
     used.close()
+
+
+def test_one_that_podman_made_anew_was_killed_for_all_that_is_known(base_images):
+    """To attach to one that has just ended does that: so it may be after the service was away."""
+    base_images["podman"]
+    used = connect("podman")
+    made = base_images["podman"].command("create", "--entrypoint", "true", IMAGE)
+    container = made.stdout.strip()
+    try:
+        used.start(container)
+        assert used.wait(container).code == 0
+        with closing(used.attach(container)):
+            assert not used.runs(container)
+            assert used.wait(container).code == 128 + signal.SIGKILL
+    finally:
+        used.remove(container)
+        used.close()
 
 
 def test_a_guard_that_was_killed_is_replaced(tmp_path):

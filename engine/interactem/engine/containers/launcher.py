@@ -191,11 +191,11 @@ class ContainerHandle:
             return self._engine.wait(self._container)
         except NoEngineError as error:
             self._until_back(error)
-        # to attach to one that has ended would make it run again
-        if not self._engine.runs(self._container):
-            return self._engine.wait(self._container)
-        with closing(self._engine.attach(self._container)) as again:
-            return self._until_end(again)
+        if self._engine.runs(self._container):
+            with closing(self._engine.attach(self._container)) as again:
+                if self._engine.runs(self._container):  # it did not end in between
+                    return self._until_end(again)
+        return self._engine.wait(self._container)
 
     def _until_back(self, error: NoEngineError) -> None:
         until = time.monotonic() + AWAY_SECONDS

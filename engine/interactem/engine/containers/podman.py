@@ -32,6 +32,9 @@ PERIOD = 100_000
 """Microseconds over which processor time is shared out."""
 GONE = (404, 409)
 """The container is not there, or not in a state for it: it has ended."""
+UNSTARTED = ("configured", "created", "initialized")
+UNKNOWN = 137
+"""To attach to one that has ended makes it anew, and how it ended is forgotten: as if somebody had killed it."""
 CHUNK = 64 * 1024
 
 
@@ -150,17 +153,22 @@ class PodmanEngine:
         self._post(f"/containers/{container}/start")
 
     def runs(self, container: str) -> bool:
-        return bool(self._get(f"/containers/{container}/json")["State"]["Running"])
+        return bool(self._state(container)["Running"])
 
     def signal(self, container: str, number: int) -> None:
         self._unless_gone("POST", f"/containers/{container}/kill", {"signal": str(number)})
 
     def wait(self, container: str) -> End:
+        if self._state(container)["Status"] in UNSTARTED:
+            return End(UNKNOWN, out_of_memory=False)
         with self._translated():
             parameters = {"condition": ["stopped", "exited"], "interval": "20ms"}
             self._patient.api.post(f"/containers/{container}/wait", params=parameters).raise_for_status()
-        state = self._get(f"/containers/{container}/json")["State"]
+        state = self._state(container)
         return End(int(state["ExitCode"]), bool(state["OOMKilled"]), str(state.get("Error") or ""))
+
+    def _state(self, container: str) -> dict[str, Any]:
+        return dict(self._get(f"/containers/{container}/json")["State"])
 
     def remove(self, container: str) -> None:
         # `force` alone asks first, and waits
