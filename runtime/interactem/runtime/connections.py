@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
