@@ -93,7 +93,6 @@ class Watch:
                 (copy / entry.name).symlink_to(entry)
         return copy
 
-
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch for as long as this is open."""
