@@ -118,14 +118,15 @@ class Hearing:
         told = kernel_and_waiting(payload)
         if told is None:
             return
-        self._readers[reader] = told
+        kernel, waiting = told
+        known, _ = self._readers.get(reader, told)
+        self._readers[reader] = kernel or known, waiting  # a replica that has just started does not know it yet
         for index, output in enumerate(self._assignment.outputs):
             readers = [self._readers[name] for name in output.readers if name in self._readers]
             silent = len(readers) < len(output.readers)
             self._outbox.limits[index] = 1 if silent else batch_limit(kernel for kernel, _ in readers)
-        self._outbox.unheard = any(
-            name not in self._readers for output in self._assignment.outputs for name in output.readers
-        )
+        names = {name for output in self._assignment.outputs for name in output.readers}
+        self._outbox.unheard = any(name not in self._readers or not self._readers[name][0] for name in names)
         # where a reader is behind, nobody waits the longer for a message that waits for company here
         self._outbox.lingers = any(waiting > 1 for _, waiting in self._readers.values())
 

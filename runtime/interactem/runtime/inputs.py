@@ -25,7 +25,7 @@ from interactem.runtime.transports import Delivery, Transport, Work
 
 RETRY_BACKLOG = 10_000
 """With so many messages waiting to be tried again, a failing one is tried again at once, so that the store lasts."""
-_SEND_SECONDS = 0.005
+_SEND_SECONDS = 0.02
 """What is made in about this time is sent together."""
 
 

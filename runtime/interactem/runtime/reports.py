@@ -19,6 +19,8 @@ EVENT_BYTES = 64_000
 EVENT_KINDS = frozenset({"failure", "dead", "omitted"})
 EVENT_DETAILS = ("id", "attempts", "error", "traceback", "events")
 LOGGED_AT_ONCE = 3
+_ANOTHER = 4.0
+"""By this factor, a kernel's speed is quite another."""
 LOG_SECONDS = 1.0
 
 
@@ -35,7 +37,9 @@ class Counts:
 
     def timed(self, calls: int, seconds: float) -> None:
         mean = max(seconds / calls, 1e-9)
-        self.kernel = 0.7 * self.kernel + 0.3 * mean if self.kernel else mean
+        # many calls say more than the first one, which may have been slow for reasons of its own
+        share = max(0.3, calls / (calls + 16)) if self.kernel else 1.0
+        self.kernel += share * (mean - self.kernel)
 
     def to_value(self) -> dict[str, Any]:
         return {
@@ -60,7 +64,7 @@ class Reporter:
         self._numbers_subject = numbers
         self._events_subject = events
         self._reported = 0.0
-        self._told_speed = False
+        self._told_kernel = 0.0
         self._events: list[dict[str, Any]] = []
         self._event_bytes = 0
         self._omitted = 0
@@ -71,13 +75,14 @@ class Reporter:
         return self._reported + REPORT_SECONDS - time.monotonic()
 
     def now_and_then(self) -> None:
-        """Report if it is time; at once where the kernel's speed is known for the first time: batches depend on it."""
-        if self.due <= 0 or (self.counts.kernel and not self._told_speed):
+        """Report if it is time; at once where the kernel's speed is known or quite another: batches depend on it."""
+        kernel, told = self.counts.kernel, self._told_kernel
+        if self.due <= 0 or kernel > _ANOTHER * told or kernel < told / _ANOTHER:
             self.report()
 
     def report(self) -> None:
         self._reported = time.monotonic()
-        self._told_speed = self.counts.kernel > 0
+        self._told_kernel = self.counts.kernel
         if self._omitted:
             self._events.append({"kind": "omitted", "events": self._omitted})
         if self._events:

@@ -28,6 +28,7 @@ from interactem.runtime.transports import Delivery, Record, Store, Work
 from interactem.runtime.transports.pulling import Pace, Pulling
 
 LINGER_SECONDS = 0.005
+UNHEARD_SECONDS = 0.002
 LEAVE_SECONDS = 3
 PLACE_SECONDS = 0.02
 """How often the place that a source has come to is stored, at most."""
@@ -257,7 +258,7 @@ class NatsTransport:
                 work.done()
                 self._inbox.put(None)
             if outbox.unheard and work.then:
-                await asyncio.sleep(LINGER_SECONDS)  # a reader that starts finds few small batches, not thousands
+                await asyncio.sleep(UNHEARD_SECONDS)  # a reader that starts finds few small batches, not thousands
 
     async def _do(self, work: Work) -> None:
         for item in work.first:
