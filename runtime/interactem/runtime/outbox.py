@@ -55,10 +55,10 @@ def batch_limit(kernel_seconds: Iterable[float]) -> int:
 class Outbox:
     """The queue.
 
-    `limits` holds each output's messages in a batch, `lingers` says that the readers are behind anyway, so that
-    batches may take a little time to grow, `unheard` that a reader has not said how fast it is, so that there is no hurry.
-    Whoever hears from the readers sets them. `locate` makes what is stored of
-    a source's place; a source sets it. While `idle`, the transport waits for `wake`; it sets both.
+    `limits` holds each output's messages in a batch, `lingers` says that the readers are behind anyway, so that batches
+    may take a little time to grow, `unheard` that a reader has not said how fast it is, so that there is no hurry.
+    Whoever hears from the readers sets them. `locate` makes what is stored of a source's place; a source sets it. While
+    `idle`, the transport waits for `wake`; it sets both.
     """
 
     def __init__(self, assignment: Assignment) -> None:
