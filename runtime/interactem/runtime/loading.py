@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,10 +48,17 @@ def with_dependencies(kernel: Kernel, namespace: Mapping[str, Any]) -> Kernel:
     return replace(kernel, dependencies=(*dependencies_in(namespace), *kernel.dependencies))
 
 
+class _Program(SourceFileLoader):
+    """Imports a `run.py` and leaves no bytecode beside it: the author's folder stays as it is."""
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
+        pass
+
+
 def _import(path: Path) -> ModuleType:
     if not path.is_file():
         raise LoadError(str(path), "there is no such file")
-    spec = importlib.util.spec_from_file_location("run", path)
+    spec = importlib.util.spec_from_file_location("run", path, loader=_Program("run", str(path)))
     if spec is None or spec.loader is None:
         raise LoadError(str(path), "it is not a Python file")
     module = importlib.util.module_from_spec(spec)
