@@ -125,6 +125,8 @@ def test_every_second_a_replica_is_killed(project, disturb, undisturbed):
         return [(name, run.replicas().get(name))]
 
     run = disturb(*SCAN, seconds=SLOW)
+    # the source is the first in turn, and may be done before it is its turn again
+    run.wait_for(lambda run: run.replicas().get(("frames", 0)), "the source to start")
     with run.killing(next_one, 1.0) as assassin:
         run.wait_for(lambda run: len(assassin.victims) >= 12 and set(assassin.victims) >= set(REPLICAS), "kills")
         hurry(run)
