@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,12 @@ def copy(tmp_path_factory, base_images):
     return folder
 
 
+def environment():
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def command(copy, *words):
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(words, cwd=copy, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=copy, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
@@ -65,6 +70,46 @@ def test_from_nothing_to_the_same_result_in_every_mode(copy):
             plan = json.loads((copy / "runs" / launcher / "plan.json").read_text())
             assert {image["id"][:7] for image in plan["images"].values()} == {"sha256:"}
     assert maps["podman"] == maps["docker"] == maps["process"]
+
+
+PUBLISHED = {
+    "source": {"operator": "published-source", "parameters": {"offsets.emd": "offsets"}},
+    "filter": {"operator": "published-filter"},
+    "display": {"operator": "published-display"},
+}
+PUBLISHED_EDGES = [{"from": "source.out", "to": "filter.in"}, {"from": "filter.out", "to": "display.in"}]
+
+
+@pytest.mark.parametrize("launcher", ["podman", "docker"])
+def test_published_folders_are_dropped_in_built_and_run(copy, launcher):
+    """Spec, two-line Containerfile and `run.py` as interactEM's operators have them; nothing else is done for them."""
+    names = [operator["operator"] for operator in PUBLISHED.values()]
+    for name in names:
+        shutil.copytree(ROOT / "tests" / "runs" / "operators" / name, copy / "operators" / name, dirs_exist_ok=True)
+        assert (
+            len([line for line in (copy / "operators" / name / "Containerfile").read_text().split("\n") if line]) == 2
+        )
+    (copy / "offsets").write_text("one\n\ntwo\nthree\nfour")
+    value = {"name": "published", "operators": PUBLISHED, "edges": PUBLISHED_EDGES}
+    (copy / "published.json").write_text(json.dumps(value))
+    command(copy, "./bake", "--engine", launcher, "--offline", *names)
+    folder = copy / "runs" / f"published-{launcher}"
+    run = ("interactem", "pipeline", "run", "published.json", "--launcher", launcher, "--run-dir", str(folder))
+    log = folder / "logs" / "display.0.log"
+    running = subprocess.Popen(
+        run, cwd=copy, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        until = time.monotonic() + 300
+        while not log.exists() or "shown 4" not in log.read_text():
+            assert running.poll() is None and time.monotonic() < until, running.stderr.read()
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)  # these sources have no end
+        assert running.wait(120) == 130
+    finally:
+        running.kill()
+        running.communicate()
+    assert "shut down" in log.read_text()
 
 
 def test_what_the_readme_says_of_containers(copy, tmp_path, monkeypatch):

@@ -221,7 +221,7 @@ class Project:
         for process in self.started:
             if process.poll() is None:
                 process.kill()
-            process.wait()
+            process.communicate()  # which closes its pipes, also where a test has failed
         for pid, _ in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
