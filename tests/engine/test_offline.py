@@ -30,6 +30,7 @@ touch $root/usr/lib/python3.11/EXTERNALLY-MANAGED $root/usr/share/man/sh.1 $root
 ln -s os.py $root/usr/lib/python3.11/link.py
 MORE
 """
+SITE = "http://mirror.site/debian"
 UNSHARE = '#!/bin/sh\nwhile case $1 in --*) ;; *) false;; esac; do shift; done\nexec "$@"\n'
 CHROOT = '#!/bin/sh\necho "$@" >> LOG.chroot\nMORE\n'
 
@@ -50,7 +51,8 @@ def machine(tmp_path, monkeypatch):
     install("unshare", UNSHARE)
     install("mount", '#!/bin/sh\necho "$@" >> LOG.mounts\n')
     install("umount", '#!/bin/sh\necho "umount $@" >> LOG.mounts\n')
-    install("apt-get", "#!/bin/sh\n")
+    install("apt-get", f"#!/bin/sh\necho '{SITE} bookworm main Packages'\n")
+    monkeypatch.delenv(offline.MIRROR, raising=False)
     install("apt-config", "#!/bin/sh\n")
     return install
 
@@ -62,10 +64,10 @@ def make(tmp_path, told=None):
 def test_it_is_made_once(tmp_path, machine):
     told = []
     archive = make(tmp_path, told)
-    assert told[0] == f"making a root file system from the packages of {offline.MIRROR}"
+    assert told[0] == f"making a root file system from the packages of {SITE}"
     assert "taking what came after the release" in told
     assert make(tmp_path) == archive
-    assert (tmp_path / "log").read_text() == f"{tmp_path}/cache/roots/making/root {offline.MIRROR}\n"
+    assert (tmp_path / "log").read_text() == f"{tmp_path}/cache/roots/making/root {SITE}\n"
     assert sorted(path.name for path in archive.parent.iterdir()) == sorted([archive.name, "lock", "packages"])
 
 
@@ -191,11 +193,26 @@ def test_a_password_of_the_mirror_is_not_in_the_archive(tmp_path, machine):
     assert "secret" not in " ".join(told)
 
 
-@pytest.mark.parametrize("targets", [[], ["http://archive.ubuntu.com/ubuntu noble main Packages"]])
-def test_another_system_takes_debians_own_mirror(targets):
-    sources = apt_sources(targets)
-    assert sources[0] == f"deb {offline.MIRROR} bookworm main"
-    assert sources[-1] == f"deb {offline.SECURITY} bookworm-security main"
+@pytest.mark.parametrize(
+    ("targets", "mirror"),
+    [
+        ([f"{SITE}/ trixie main Packages"], ""),
+        ([], f"{SITE}/"),
+        (["http://other.site/ubuntu noble main Packages"], SITE),
+        (["http://other.site/debian trixie main Packages"], SITE),
+    ],
+)
+def test_another_release_or_system_takes_the_mirror_that_there_is(targets, mirror):
+    sources = apt_sources(targets, mirror)
+    assert sources[0] == f"deb {SITE} bookworm main"
+    assert sources[-1] == f"deb {SITE}-security bookworm-security main"
+
+
+@pytest.mark.parametrize("targets", [[], ["http://other.site/ubuntu noble main Packages"]])
+def test_without_a_mirror_it_says_how_to_name_one(targets):
+    with pytest.raises(BaseImageError, match="apt has no Debian packages") as caught:
+        apt_sources(targets)
+    assert offline.MIRROR in str(caught.value)
 
 
 def test_the_proxy_of_apt_is_that_of_debootstrap(tmp_path, machine, monkeypatch):

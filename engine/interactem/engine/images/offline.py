@@ -31,8 +31,8 @@ PACKAGES = ("ca-certificates", "python3", "python3-pip")
 LAYOUT = 3
 """Part of the key: root file systems made in another way than now are not used."""
 
-MIRROR = "http://mirror.invalid/debian"
-SECURITY = "http://mirror.invalid/debian-security"
+MIRROR = "INTERACTEM_DEBIAN_MIRROR"
+"""The variable that names a mirror of Debian's packages where this machine's apt has none."""
 RELEASES = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -66,7 +66,7 @@ def root_archive(progress: Progress, commands: Commands, *, cache: Path | None =
 
 def _make(archive: Path, progress: Progress, commands: Commands) -> None:
     prefix = namespaces(os.geteuid(), search_path=_search_path(os.environ))
-    sources = apt_sources(_apt_targets())
+    sources = apt_sources(_apt_targets(), os.environ.get(MIRROR, ""))
     partial = archive.with_suffix(".partial")
     packages = archive.parent / "packages"
     packages.mkdir(exist_ok=True)
@@ -122,19 +122,26 @@ def _works(command: list[str]) -> bool:
         return False
 
 
-def apt_sources(targets: Iterable[str]) -> tuple[str, ...]:
+def apt_sources(targets: Iterable[str], mirror: str = "") -> tuple[str, ...]:
     """Lines for apt's list of sources, that of the suite first, in the words of this machine's own where it has them.
 
-    `targets` are lines of site, release, component and kind.
+    `targets` are lines of site, release, component and kind. `mirror` is taken where none of them is of Debian. Raises
+    `BaseImageError` where there is none of both.
     """
     sites: dict[str, str] = {}
     for target in targets:
         site, _, rest = target.partition(" ")
         release = rest.partition(" ")[0]
+        if site.rstrip("/").endswith("/debian") and not mirror:
+            mirror = site  # another release's mirror has this one too
         if rest == f"{release} main Packages" and release in RELEASES and site.startswith(("http://", "https://")):
             sites.setdefault(release, site.rstrip("/"))
     if SUITE not in sites:
-        sites = {release: SECURITY if release.endswith("-security") else MIRROR for release in RELEASES}
+        if not mirror:
+            reason = "apt has no Debian packages on this machine, and nothing else says where they are"
+            raise BaseImageError(reason, f"name a mirror: {MIRROR}=http://…/debian")
+        place = mirror.rstrip("/")
+        sites = {release: f"{place}-security" if release.endswith("-security") else place for release in RELEASES}
     return tuple(f"deb {sites[release]} {release} main" for release in RELEASES if release in sites)
 
 
