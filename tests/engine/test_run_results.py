@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from interactem.engine import runs
+from interactem.engine import external_brokers, preparing
 from interactem.engine.errors import RunFolderError
 from interactem.engine.folders import FOLDER_TAKEN, RunFolder
 from interactem.engine.plan import Plan, PlannedOperator
-from interactem.engine.runs import RunResult, collect, prepare, read_plan, reopen
+from interactem.engine.preparing import prepare, read_plan, reopen
+from interactem.engine.results import RunResult, collect
 from interactem.runtime.assignment import Assignment, Output
 from interactem.spec import Graph, OperatorSpec, parse_pipeline
 
@@ -94,7 +95,7 @@ def test_mounts_are_found_again_from_another_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/me")
     operator = PlannedOperator("a", "a", "/", SOURCE, mounts={"here": "scan.mib", "home": "~/x", "there": "/data"})
-    (found,) = runs._with_absolute_mounts(Plan("r", "t", "power", (operator,), {})).operators
+    (found,) = preparing._with_absolute_mounts(Plan("r", "t", "power", (operator,), {})).operators
     assert found.mounts == {"here": str(tmp_path / "scan.mib"), "home": "/home/me/x", "there": "/data"}
 
 
@@ -110,8 +111,8 @@ def test_mounts_are_found_again_from_another_folder(monkeypatch, tmp_path):
 def test_a_password_in_an_address_goes_into_a_file(monkeypatch, tmp_path, given, url, login):
     tmp_path.chmod(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(runs, "secrets_folder", lambda run: tmp_path)
-    address = runs._address("run-1", given)
+    monkeypatch.setattr(external_brokers, "secrets_folder", lambda run: tmp_path)
+    address = external_brokers.address_of("run-1", given)
     assert address.url == url
     if login is None:
         assert address.credentials is None

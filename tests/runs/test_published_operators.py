@@ -10,7 +10,7 @@ import pytest
 
 from interactem.engine.errors import UnknownRunError
 from interactem.engine.index import RunIndex
-from interactem.engine.runs import connected
+from interactem.engine.visiting import connected
 
 LINES = ["one", "", "two", "x" * 100_000, "four"]
 

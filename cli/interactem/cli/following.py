@@ -19,7 +19,7 @@ from interactem.engine.folders import RunFolder
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord
 from interactem.engine.live import check_parameters, set_parameters
 from interactem.engine.plan import Plan
-from interactem.engine.runs import connected
+from interactem.engine.visiting import connected
 from interactem.spec import parse_assignment
 
 FOLLOW_SECONDS = 0.2

@@ -17,7 +17,7 @@ from interactem.engine.folders import RunFolder
 from interactem.engine.index import RunRecord
 from interactem.engine.letters import Choice, DeadLetter
 from interactem.engine.plan import Plan
-from interactem.engine.runs import connected
+from interactem.engine.visiting import connected
 from interactem.runtime.connections import Storer
 
 T = TypeVar("T")

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interactem.engine.catalog import Catalog, CatalogOperator, find_root
     from interactem.engine.errors import EngineError
+    from interactem.engine.executing import execute
     from interactem.engine.plan import Plan, make_plan
-    from interactem.engine.runs import PreparedRun, RunResult, collect, execute, prepare, reopen
+    from interactem.engine.preparing import PreparedRun, prepare, reopen
+    from interactem.engine.results import RunResult, collect
 
 __all__ = [
     "Catalog",
@@ -28,7 +30,9 @@ _MODULES = {
     "catalog": ("Catalog", "CatalogOperator", "find_root"),
     "errors": ("EngineError",),
     "plan": ("Plan", "make_plan"),
-    "runs": ("PreparedRun", "RunResult", "collect", "execute", "prepare", "reopen"),
+    "executing": ("execute",),
+    "preparing": ("PreparedRun", "prepare", "reopen"),
+    "results": ("RunResult", "collect"),
 }
 
 

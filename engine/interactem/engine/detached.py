@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from interactem.engine.errors import EngineError
+from interactem.engine.executing import execute
 from interactem.engine.index import RunIndex, RunRecord
 from interactem.engine.interrupts import interrupts
-from interactem.engine.runs import PreparedRun, execute, reopen
+from interactem.engine.preparing import PreparedRun, reopen
 from interactem.runtime.connections import Address
 from interactem.runtime.errors import InteractemRuntimeError
 from interactem.spec import SpecError

@@ -1,0 +1,173 @@
+"""Runs while they go on: everything around the supervisor is made before it, and removed after it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from interactem.engine.broker import EmbeddedBroker
+from interactem.engine.errors import BrokerError
+from interactem.engine.external_brokers import EXTERNAL_STORE
+from interactem.engine.folders import EventLog, utc_now
+from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder
+from interactem.engine.inspections import inspect_folder
+from interactem.engine.launchers import Launcher
+from interactem.engine.launching import make_launcher
+from interactem.engine.own_broker import start_own_broker
+from interactem.engine.preparing import PreparedRun
+from interactem.engine.progress import OperatorProgress
+from interactem.engine.results import RunResult
+from interactem.engine.supervisor import Observer, Supervisor
+from interactem.engine.surroundings import Surroundings
+from interactem.engine.watch import Watch, check_syntax
+from interactem.runtime.connections import Address
+
+
+async def execute(
+    prepared: PreparedRun,
+    *,
+    launcher: Launcher | None = None,
+    observe: Observer = lambda state, rows: None,
+    started: Callable[[Supervisor], None] = lambda supervisor: None,
+    watch: Callable[[str], None] | None = None,
+) -> RunResult:
+    """Run it to its end, whatever that is, or go on with what an earlier execution has left.
+
+    `started` is given the supervisor, to drain or stop it. With `watch`, replicas are started again when their
+    `run.py` changes, and it is told of each change. Raises `RunFolderError` where somebody else runs it.
+    """
+    with prepared.folder.held():
+        return await _execute(prepared, launcher, observe, started, watch)
+
+
+async def _execute(
+    prepared: PreparedRun,
+    launcher: Launcher | None,
+    observe: Observer,
+    started: Callable[[Supervisor], None],
+    watch: Callable[[str], None] | None,
+) -> RunResult:
+    begun = time.monotonic()
+    folder, plan = prepared.folder, prepared.plan
+    folder.summary.unlink(missing_ok=True)  # an earlier execution's: it tells how this one has ended, not that
+    supervisor: Supervisor | None = None
+    state, reason = "failed", ""
+    try:
+        with EventLog(folder.events) as events:
+            launcher = launcher or await make_launcher(plan, events.record)
+            async with _serving(prepared) as (address, store_bytes, broker):
+                around = Surroundings(
+                    folder=folder,
+                    launcher=launcher,
+                    address=address,
+                    interpreters={name: made.python for name, made in prepared.environments.items()},
+                    events=events,
+                    store_bytes=store_bytes,
+                    broker=broker,
+                    programs={},
+                    images={name: image.id for name, image in plan.images.items()},
+                    connections=prepared.connections.lay_down(secrets_folder(plan.run)),
+                    tell=watch or (lambda text: None),
+                )
+                supervisor = Supervisor(plan, around, observe)
+                started(supervisor)
+                async with nullcontext() if watch is None else _watch(prepared, around, supervisor).running():
+                    state = await supervisor.run()
+                reason = supervisor.reason
+    except BrokerError as error:  # it did not start
+        reason = str(error)
+    rows = supervisor.progress() if supervisor else [OperatorProgress(o.key, o.replicas) for o in plan.operators]
+    result = RunResult(
+        run=plan.run,
+        name=plan.name,
+        state=state,
+        seconds=round(time.monotonic() - begun, 3),
+        folder=str(folder.path),
+        operators={row.name: _numbers(row) for row in rows},
+        outputs=sorted(str(path) for path in folder.outputs.rglob("*") if path.is_file()),
+        dead=supervisor.dead if supervisor else 0,
+        reason=reason,
+    )
+    return _settled(prepared, result)
+
+
+def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) -> Watch:
+    """A watch that has taken what there is now."""
+
+    async def check(name: str, folder: Path) -> str | None:
+        if prepared.plan.in_containers:
+            return await check_syntax(name, folder)
+        return await inspect_folder(folder, prepared.environments[name].python)
+
+    def changed(name: str) -> None:
+        around.events.record("code", operator=name, state="changed")
+        around.tell(f"{name}: its run.py has changed; its replicas start again")
+        supervisor.renew(name)
+
+    def refused(name: str, wrong: str) -> None:
+        around.events.record("code", operator=name, state="refused", error=wrong)
+        around.tell(f"{name}: its run.py has changed, and the old one goes on:\n{wrong}")
+
+    folders = {operator.operator: Path(operator.folder) for operator in prepared.plan.operators if operator.folder}
+    place = around.folder.path / "code"
+    watch = Watch(folders, place, around.programs, check=check, changed=changed, refused=refused)
+    watch.begin()
+    return watch
+
+
+def _settled(prepared: PreparedRun, result: RunResult) -> RunResult:
+    """Leave behind what tells of the run, and nothing that nobody needs any more."""
+    folder = prepared.folder
+    if result.state == "completed" and not result.dead:
+        shutil.rmtree(folder.broker, ignore_errors=True)
+    try:
+        folder.write_summary(result.to_value())
+    except OSError as error:
+        parts = [result.reason, f"the summary could not be written: {error.strerror}"]
+        result = replace(result, reason="; ".join(filter(None, parts)))
+    RunIndex().update(result.run, state=result.state)
+    return result
+
+
+@asynccontextmanager
+async def _serving(prepared: PreparedRun) -> AsyncIterator[tuple[Address, int, EmbeddedBroker | None]]:
+    """The run's broker, and the run in the index for as long as it serves."""
+    broker: EmbeddedBroker | None = None
+    _register(prepared, Address(""))
+    try:
+        if prepared.broker is not None:
+            address, store_bytes = prepared.broker, EXTERNAL_STORE
+        else:
+            broker, store_bytes = await start_own_broker(prepared.plan, prepared.folder)
+            address = Address(broker.url, broker.credentials)
+        _register(prepared, address)
+        yield address, store_bytes, broker
+    finally:
+        if broker is not None:
+            await broker.stop()
+        remove_secrets(prepared.run)
+
+
+def _register(prepared: PreparedRun, address: Address) -> None:
+    RunIndex().register(
+        RunRecord(
+            run=prepared.run,
+            name=prepared.plan.name,
+            folder=prepared.folder.path,
+            supervisor=ProcessIdentity.of(os.getpid()),
+            url=address.url,
+            credentials=address.credentials,
+            started=utc_now().isoformat(),
+            state="running",
+        )
+    )
+
+
+def _numbers(row: OperatorProgress) -> dict[str, int]:
+    names = ("replicas", "received", "sent", "retried", "dead", "restarts")
+    return {name: getattr(row, name) for name in names}
