@@ -81,7 +81,8 @@ def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissi
         for reader in plan.downstream(operator)
         for number in range(reader.replicas)
     ]
-    return Permissions(tuple(publish), (names.report(own, replica),), (names.control(own, ">"),), tuple(hear))
+    tell = names.report(own, replica), names.answers(own, replica)
+    return Permissions(tuple(publish), tell, (names.control(own, ">"), names.pokes(own)), tuple(hear))
 
 
 def _reading(names: Names, operator: PlannedOperator, entry: Input, part: int) -> Iterator[str]:

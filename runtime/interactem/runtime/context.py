@@ -37,6 +37,8 @@ class Context:
     """Folder for what sinks write: the run's `outputs/`."""
     attempt: int = 1
     """Which attempt at the current message this is, from 1."""
+    trigger: str | None = None
+    """The name of the trigger that this call answers; None in every other call."""
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("interactem.operator"))
     _state: dict[str, Any] = field(default_factory=dict)
     _position: int = 0

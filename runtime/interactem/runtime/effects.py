@@ -145,9 +145,10 @@ class Effects:
         return unmade
 
     def restart_state(self) -> None:
-        """Bring the state back to what is in the last checkpoint."""
+        """Bring the state back to what is in the last checkpoint; in place, as a generator may hold it."""
         if self._context.state_used:
-            self._context._state = checkpoints.decode_state(self._snapshot)
+            self._context._state.clear()
+            self._context._state.update(checkpoints.decode_state(self._snapshot))
 
     def snapshot(self) -> bytes:
         """The state as it is now, encoded: what `restart_state` goes back to."""

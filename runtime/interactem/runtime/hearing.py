@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,11 +14,15 @@ from interactem.runtime.assignment import Assignment
 from interactem.runtime.failures import Failure
 from interactem.runtime.outbox import Outbox, batch_limit
 from interactem.runtime.reports import REPORT_SECONDS, Reporter
+from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Delivery, Record, Transport
 
 
 class Hearing:
     """Receives for a replica: deliveries are returned, records are heard.
+
+    `pokes` are the triggers that were pulled; `on_poke` is called with each where there is time for it. `answers` is
+    the subject under which whoever told something hears that it was done.
 
     `parameters` is one dict for the life of the replica, changed in place, so that a generator that runs sees what is
     new. Those that it begins with are the replica's own, and stay. `forget` is told the low watermarks.
@@ -31,7 +36,10 @@ class Hearing:
         reporter: Reporter,
         parameters: Mapping[str, Any],
         forget: Callable[[str, int], None],
+        answers: str,
     ) -> None:
+        self.pokes: deque[bytes] = deque()
+        self.on_poke: Callable[[bytes], None] = lambda poke: None
         self.parameters = dict(parameters)
         self._own = dict(parameters)
         self.crashes: dict[tuple[int, str], Failure] = {}
@@ -43,6 +51,7 @@ class Hearing:
         self._outbox = outbox
         self._reporter = reporter
         self._forget = forget
+        self._answers = answers
         self._readers: dict[int, tuple[float, float]] = {}
 
     def stop(self) -> None:
@@ -66,13 +75,23 @@ class Hearing:
         """Hear what has come, without waiting."""
         while self._transport.waiting and not self.stopped:
             self.receive(0)
+        self.take_pokes()
         self._reporter.now_and_then()
+
+    def take_pokes(self) -> None:
+        while self.pokes and not self.stopped:
+            self.on_poke(self.pokes.popleft())
+
+    def answer(self, value: Mapping[str, Any]) -> None:
+        """Tell whoever has told something; may be called from the transport's thread."""
+        self._transport.report(self._answers, json.dumps(value).encode())
 
     def pause(self, seconds: float) -> None:
         """Wait, and listen; the end of the stream ends it."""
         until = time.monotonic() + seconds
         while not self.told_to_finish and (left := until - time.monotonic()) > 0:
             self.receive(min(left, REPORT_SECONDS))
+            self.take_pokes()
             self._reporter.now_and_then()
 
     def rest(self, seconds: float) -> None:
@@ -96,6 +115,8 @@ class Hearing:
             self._hear_reader(int(kind[3]), record.payload)
         elif kind[2] == "c":
             self._hear_engine(kind[4], record.payload)
+        elif kind[2] == "p":
+            self.pokes.append(record.payload)
 
     def _hear_engine(self, kind: str, payload: bytes) -> None:
         if kind == "finish":
@@ -107,6 +128,7 @@ class Hearing:
             self.parameters.update(new)
             for name in self.parameters.keys() - new.keys():
                 del self.parameters[name]
+            self.answer({"parameters": short_hash(payload.decode())})
         elif kind == "crash":
             value = json.loads(payload)
             self.crashes[value["edge"], value["id"]] = Failure.from_value(value)

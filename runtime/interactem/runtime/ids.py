@@ -75,6 +75,11 @@ def finish_name(operator: str, replica: int) -> str:
     return f"{operator}~{replica}~end"
 
 
+def trigger_name(operator: str, replica: int, poke: str) -> str:
+    """The source of what a trigger makes; its position counts the calls of one poke."""
+    return f"{operator}~{replica}~{poke}"
+
+
 def source_id(source: str, position: int, index: int = 0) -> Filed:
     if not index:
         return Filed(series_of(f"{source}.", ""), position)
@@ -148,7 +153,7 @@ def origin(series: Series) -> tuple[str, int | None]:
     if not slash and head.endswith("."):
         return head[:-1], None
     source, _, position = head.rpartition(".")
-    return (source, int(position)) if source and position.isdecimal() else (head, -1)
+    return (source, int(position)) if source and _is_number(position) else (head, -1)
 
 
 def partition(series: Series, number: int, partitions: int) -> int:

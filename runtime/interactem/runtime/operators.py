@@ -5,24 +5,27 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from interactem.runtime.errors import KernelError
+
+if TYPE_CHECKING:
+    from interactem.runtime.context import Context
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 KERNEL = "__interactem_kernel__"
 """The attribute under which `@operator` leaves a function's `Kernel`."""
 
-NAMES = ("inputs", "parameters", "context")
+NAMES = ("inputs", "parameters", "context", "trigger")
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """A user's function with what the runtime has to know to call it.
 
-    `takes` holds which of `inputs`, `parameters`, `context` its signature names, in its order. `dependencies` are set
-    up before the first call and torn down after the last. `loops` says that its event loop runs between calls too.
+    `takes` holds which of `NAMES` its signature names, in its order. `dependencies` are set up before the first call
+    and torn down after the last. `loops` says that its event loop runs between calls too.
     """
 
     function: Callable[..., Any]
@@ -34,8 +37,8 @@ class Kernel:
     dependencies: tuple[Callable[..., Any], ...] = ()
     loops: bool = False
 
-    def arguments(self, inputs: object, parameters: object, context: object) -> list[object]:
-        given = {"inputs": inputs, "parameters": parameters, "context": context}
+    def arguments(self, inputs: object, parameters: object, context: Context) -> list[object]:
+        given = {"inputs": inputs, "parameters": parameters, "context": context, "trigger": context.trigger}
         return [given[name] for name in self.takes]
 
 
@@ -52,8 +55,9 @@ def operator(
 
     The function is plain, a coroutine, a generator or an asynchronous generator. It takes `inputs` (a
     `BytesMessage`; None in a source), `parameters` (a dict of natively typed values) and, where its signature names
-    it, `context` (a `Context`), in any order and by these names; the first may have any name. It returns a message,
-    a list of messages or None; a generator's messages are sent as it yields them.
+    them, `context` (a `Context`) and `trigger` (the name of the trigger that somebody pulls, else None), in any order
+    and by these names; the first may have any name. It returns a message, a list of messages or None; a generator's
+    messages are sent as it yields them.
 
     A source (no input ports) is a generator that ends when the data does, or a function that is called again and
     again, and more slowly while it returns None. After a restart a source starts at `context.position` where it
@@ -101,7 +105,7 @@ def _kernel(
             raise KernelError(f"{name}: unknown argument {parameter.name!r}; a kernel takes {', '.join(NAMES)}")
         else:
             break
-    if first is None and "inputs" in takes:
+    if first is None and {"inputs", "trigger"}.intersection(takes):
         raise KernelError(f"{name}: a finish function takes parameters and context; there is no message at the end")
     generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     coroutine = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

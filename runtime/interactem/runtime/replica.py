@@ -30,6 +30,7 @@ from interactem.runtime.slot import Slot
 from interactem.runtime.sources import Source, SourceError
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Record, Store, Transport, Work
+from interactem.runtime.triggers import Triggers
 
 __all__ = ["FinishError", "Replica", "SourceError"]
 
@@ -64,7 +65,9 @@ class Replica:
         self._reporter = reporter = Reporter(transport, names.report(*place), names.events(*place), self.counts)
         self._log = log = FailureLog(context.logger)
         self._effects = effects = Effects(assignment, context, outbox, transport)
-        self._hearing = hearing = Hearing(assignment, transport, outbox, reporter, parameters, effects.forget)
+        self._hearing = hearing = Hearing(
+            assignment, transport, outbox, reporter, parameters, effects.forget, names.answers(*place)
+        )
         packing = Packing(assignment, outbox)
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
         self._dependencies = Dependencies(kernel, context)
@@ -72,6 +75,9 @@ class Replica:
         self._source: Source | None = None
         if assignment.is_source:
             self._source = Source(assignment, caller, packing, context, hearing, outbox, effects, reporter, log)
+        beside = self._source.send_beside if self._source is not None else None
+        triggers = Triggers(caller, packing, context, hearing, outbox, effects, reporter, log, beside)
+        hearing.on_poke = triggers.take
         retries = Retries(assignment, context.replica, reporter, log, effects.store, clock)
         self._inputs = Inputs(
             assignment, caller, packing, transport, context, hearing, outbox, effects, retries,
@@ -123,6 +129,7 @@ class Replica:
             delivery = hearing.receive(self._patience())
             if delivery is not None:
                 self._inputs.take(delivery)
+            hearing.take_pokes()
             effects.commit_if_due(more=self._transport.waiting)
             self._reporter.now_and_then()
 

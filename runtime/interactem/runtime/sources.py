@@ -205,6 +205,15 @@ class Source:
         self._outbox.send(made, weight, (self._position, self._state))
         return weight
 
+    def send_beside(self, made: list[Sent], weight: int) -> None:
+        """Send what belongs to no position."""
+        if not self._marked:
+            self._mark_beginning()
+        if self._context.state_used:
+            self._snapshot_state()
+        self._counts.sent += len(made)
+        self._outbox.send(made, weight, (self._position, self._state))
+
     def _pack_several(self, made: list[Sent], result: Any) -> int:
         weight = 0
         for index, message in enumerate(self._caller.checked(result)):

@@ -86,6 +86,14 @@ class Names:
     def events(self, operator: int | str, replica: int | str) -> str:
         return f"i.{self.run}.e.{operator}.{replica}"
 
+    def pokes(self, operator: int | str) -> str:
+        """Where triggers are pulled. Nothing of it is stored."""
+        return f"i.{self.run}.p.{operator}"
+
+    def answers(self, operator: int | str, replica: int | str) -> str:
+        """Where a replica says that it has done what it was told."""
+        return f"i.{self.run}.a.{operator}.{replica}"
+
 
 def short_hash(text: str) -> str:
     """A token that may stand in a subject, for any text."""

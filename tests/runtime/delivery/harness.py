@@ -41,6 +41,7 @@ from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Store
 from interactem.runtime.transports.memory import MemoryBroker
 from interactem.runtime.transports.nats import NatsTransport
+from interactem.runtime.triggers import Poke
 
 WAIT = 60.0
 MEBIBYTE = 2**20
@@ -88,10 +89,11 @@ class Collected:
             self.messages.append(received)
             self.changed.notify_all()
 
-    def wait(self, count: int) -> None:
+    def wait(self, count: int, wanted: Callable[[BytesMessage], bool] = lambda message: True) -> None:
+        """Until so many messages that are `wanted` have come."""
         with self.changed:
-            if not self.changed.wait_for(lambda: len(self.messages) >= count, WAIT):
-                raise TimeoutError(f"{len(self.messages)} of {count} messages came")
+            if not self.changed.wait_for(lambda: sum(map(wanted, self.messages)) >= count, WAIT):
+                raise TimeoutError(f"of {len(self.messages)} messages that came {count} should have been wanted")
 
     @property
     def data(self) -> list[bytes]:
@@ -211,7 +213,14 @@ class MemoryBackend:
 
     def reports(self) -> list[dict[str, Any]]:
         with self.broker.changed:
-            return [msgpack.unpackb(payload) for _, payload in self.broker.reports]
+            return [msgpack.unpackb(payload) for subject, payload in self.broker.reports if ".a." not in subject]
+
+    def poke(self, operator: int, payload: bytes) -> None:
+        self.broker.poke(operator, payload)
+
+    def answers(self) -> list[dict[str, Any]]:
+        with self.broker.changed:
+            return [json.loads(payload) for subject, payload in self.broker.reports if ".a." in subject]
 
     def close(self) -> None:
         pass
@@ -275,12 +284,17 @@ class NatsBackend:
         self._call = server.call
         self._call(streams.create(self._storer, plan, store_bytes))
         self._reports: list[dict[str, Any]] = []
+        self._answers: list[dict[str, Any]] = []
         self._call(self._listen())
 
     async def _listen(self) -> None:
         async def on_report(report: Any) -> None:
             self._reports.append(msgpack.unpackb(report.data))
 
+        async def on_answer(answer: Any) -> None:
+            self._answers.append(json.loads(answer.data))
+
+        await self.server.client.subscribe(self.plan.names.answers("*", "*"), cb=on_answer)
         await self.server.client.subscribe(self.plan.names.report("*", "*"), cb=on_report)
         await self.server.client.subscribe(self.plan.names.events("*", "*"), cb=on_report)
 
@@ -332,6 +346,12 @@ class NatsBackend:
 
     def reports(self) -> list[dict[str, Any]]:
         return list(self._reports)
+
+    def poke(self, operator: int, payload: bytes) -> None:
+        self._call(self.server.client.publish(self.plan.names.pokes(operator), payload))
+
+    def answers(self) -> list[dict[str, Any]]:
+        return list(self._answers)
 
     def close(self) -> None:
         if not self.server.closed:
@@ -541,6 +561,26 @@ class Flow:
                 raise TimeoutError(f"{len(found)} of {count} events came")
             time.sleep(0.005)
         return found
+
+    def poke(self, name: str, trigger: str, *, drain: bool = False) -> dict[str, Any]:
+        """Pull a trigger of the operator, whose one replica runs; what it answers."""
+        poke = Poke(secrets.token_hex(8), trigger, drain)
+        until = time.monotonic() + WAIT
+        while not any(answer.get("id") == poke.id for answer in self.backend.answers()):
+            if time.monotonic() > until:
+                raise TimeoutError("the poke was never taken")
+            self.backend.poke(self.operator(name).index, poke.to_bytes())
+            time.sleep(0.05)
+        return self.answer(lambda answer: answer.get("id") == poke.id and "calls" in answer)
+
+    def answer(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first of the answers that is `wanted`."""
+        until = time.monotonic() + WAIT
+        while not (found := [answer for answer in self.backend.answers() if wanted(answer)]):
+            if time.monotonic() > until:
+                raise TimeoutError("there was no such answer")
+            time.sleep(0.005)
+        return found[0]
 
     def dead(self) -> list[Dead]:
         return [Dead(m, about) for m, about in self._dead()]

@@ -85,6 +85,11 @@ class MemoryBroker:
             self.records[subject] = payload
             self._pass_on(subject, payload)
 
+    def poke(self, operator: int, payload: bytes) -> None:
+        """Tell the replicas of an operator something that is not stored."""
+        with self.changed:
+            self._pass_on(self.names.pokes(operator), payload)
+
     def abandon(self, transport: MemoryTransport) -> None:
         """The replica of `transport` is dead: hand out again what it held."""
         with self.changed:
@@ -178,10 +183,11 @@ class MemoryTransport:
         names = broker.names
         own = (names.control(assignment.operator, ""), names.record(assignment.operator, replica, ""))
         readers = {reader for output in assignment.outputs for reader in output.readers}
+        self._pokes = names.pokes(assignment.operator)
         self._prefixes = (*own, *(names.report(reader, "") for reader in readers))
 
     def concerns(self, subject: str) -> bool:
-        return subject.startswith(self._prefixes)
+        return subject == self._pokes or subject.startswith(self._prefixes)
 
     def open(self, outbox: Outbox) -> dict[str, bytes]:
         self._outbox = outbox

@@ -157,6 +157,7 @@ class NatsTransport:
         await self._storer.open()
         control = self._names.control(self._operator, ">")
         await self._client.subscribe(control, cb=self._on_record, pending_bytes_limit=-1)
+        await self._client.subscribe(self._names.pokes(self._operator), cb=self._on_record)
         await self._client.flush()
         records = await self._storer.last(self._names.control_stream(self._operator), [control])
         own = self._names.record(self._operator, self._replica, "checkpoint")
