@@ -7,12 +7,12 @@ known about it is in the broker, so that another supervisor can go on from there
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 
 from interactem.engine import streams
 from interactem.engine.decisions import about_to_end, has_ended, is_drained
+from interactem.engine.heard import read_finished
 from interactem.engine.plan import Plan, PlannedOperator, consumers
 from interactem.engine.progress import Tally
 from interactem.runtime.connections import Storer
@@ -48,7 +48,7 @@ class Ends:
         ends = {subject: subject.split(".") for subject in stored if subject.endswith(kinds)}
         again: set[int] = set()
         for subject, parts in ends.items():
-            if parts[-1] == "finished" and json.loads(stored[subject])["drained"]:
+            if parts[-1] == "finished" and ((ended := read_finished(stored[subject])) is None or ended[0]):
                 again.add(int(parts[3]))
         again = self._plan.below(again)
         for subject, parts in ends.items():
@@ -63,10 +63,13 @@ class Ends:
                 self.told.add(operator)
 
     def hear(self, operator: int, replica: int, record: bytes) -> None:
-        """A replica says that it is done."""
-        value = json.loads(record)
-        self.cut_short |= value["drained"]
-        self._tallies[operator].hear(replica, value["counts"])
+        """A replica says that it is done; what does not say so is nothing."""
+        ended = read_finished(record)
+        if ended is None:
+            return
+        drained, counts = ended
+        self.cut_short |= drained
+        self._tallies[operator].hear(replica, counts)
         self.finished.add((operator, replica))
         self._changed.set()
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-import msgpack
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -24,6 +23,7 @@ from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.decisions import ENDED, State, restart_delay
 from interactem.engine.ends import Ends
 from interactem.engine.errors import BrokerError, EngineError
+from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import OperatorProgress, Rate, Tally
 from interactem.engine.surroundings import Surroundings
@@ -31,7 +31,6 @@ from interactem.engine.tending import TendedReplica, Tender
 from interactem.engine.watermarks import Watermarks
 from interactem.runtime.connections import Storer, connect
 from interactem.runtime.errors import TransportError
-from interactem.runtime.reports import EVENT_DETAILS, EVENT_KINDS
 from interactem.runtime.transports import Store
 
 OBSERVE_SECONDS = 0.25
@@ -285,15 +284,14 @@ class Supervisor:
 
     async def _on_report(self, message: Msg) -> None:
         operator, replica = map(int, message.subject.split(".")[3:5])
-        self._tallies[operator].hear(replica, msgpack.unpackb(message.data))
+        if (counts := read_counts(message.data)) is not None:
+            self._tallies[operator].hear(replica, counts)
 
     async def _on_events(self, message: Msg) -> None:
         operator, replica = map(int, message.subject.split(".")[3:5])
         key = self.plan.operators[operator].key
-        for event in msgpack.unpackb(message.data)["events"]:
-            if event["kind"] in EVENT_KINDS:  # the others are the engine's own
-                details = {name: event[name] for name in EVENT_DETAILS if name in event}
-                self._around.events.record(event["kind"], operator=key, replica=replica, **details)
+        for kind, details in read_events(message.data):
+            self._around.events.record(kind, operator=key, replica=replica, **details)
 
     async def _show(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from operator import ge
 from typing import Any
 
 from interactem.runtime.ids import Run, Series, origin, series_of
@@ -133,9 +134,22 @@ class AppliedIds:
 
     @classmethod
     def from_value(cls, value: list[Any], partitions: Mapping[int, int] | None = None) -> AppliedIds:
+        """Raises `ValueError` or `TypeError` for a value that is not what `to_value` gives."""
         applied = cls(partitions)
         watermarks, sets = value
         applied._watermarks.update(watermarks)
+        if not all(type(name) is str and type(mark) is int for name, mark in applied._watermarks.items()):
+            raise TypeError("a low watermark is a number for a source's name")
         for edge, prefix, suffix, starts, stops in sets:
-            applied._sets[edge, series_of(prefix, suffix)] = Intervals(list(starts), list(stops))
+            if (type(edge), type(prefix), type(suffix)) != (int, str, str):
+                raise TypeError("ids applied are an edge, prefix, suffix and intervals")
+            applied._sets[edge, series_of(prefix, suffix)] = Intervals(*_checked(starts, stops))
         return applied
+
+
+def _checked(starts: list[int], stops: list[int]) -> tuple[list[int], list[int]]:
+    """The bounds of intervals, if they rise as they must."""
+    bounds = [bound for pair in zip(starts, stops, strict=True) for bound in pair]
+    if not {int}.issuperset(map(type, bounds)) or any(map(ge, bounds, bounds[1:])):
+        raise ValueError("intervals do not rise")
+    return list(starts), list(stops)

@@ -13,6 +13,16 @@ from interactem.runtime.messages import BytesMessage
 from interactem.runtime.transports import Delivery
 
 
+_LATEST = 2**33
+"""Seconds since 1970 that nothing waits for: who writes it wants a message never to be tried."""
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise WireError(f"{value!r:.50} is no number of attempts")
+    return value
+
+
 @dataclass(slots=True)
 class Batch:
     """The messages of a delivery, and their ids, one by one and as runs.
@@ -44,12 +54,12 @@ class Batch:
         return batch
 
     def _read(self, about: dict[str, Any]) -> None:
-        try:
-            self.failed = int(about.get("failure", {}).get("attempts", 0))
-            self.not_before = float(about.get("not_before", 0.0))
-            self.redriven = int(about.get("redriven", 0))
-        except (AttributeError, TypeError, ValueError) as error:
-            raise WireError(f"what is known about a batch cannot be understood: {error}") from error
+        failure, not_before = about.get("failure", {}), about.get("not_before", 0.0)
+        if type(failure) is not dict or type(not_before) not in (int, float) or not 0 <= not_before < _LATEST:
+            raise WireError("what is known about a batch's failures cannot be understood")
+        self.failed = _count(failure.get("attempts", 0))
+        self.not_before = float(not_before)
+        self.redriven = _count(about.get("redriven", 0))
         self.reference = Reference.of(about)
         if self.reference is not None and len(self.messages) != 1:
             raise WireError(f"{len(self.messages)} messages refer to one piece of data that is stored apart")

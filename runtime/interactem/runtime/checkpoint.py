@@ -72,22 +72,40 @@ def encode(checkpoint: Checkpoint, state: bytes) -> bytes:
 
 
 def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkpoint:
-    """`partitions` are those of the edges that the replica reads."""
-    version, *rest = msgpack.unpackb(packed, strict_map_key=False)
-    if version != VERSION:
-        raise WireError(f"a checkpoint of version {version!r}; this runtime reads {VERSION}")
-    state, applied, position, epoch, outbox, finishes, finished, drained, resumes = rest
-    return Checkpoint(
-        decode_state(state),
-        AppliedIds.from_value(applied, partitions),
-        position,
-        epoch,
-        [(subject, payload, name) for subject, payload, name in outbox],
-        finishes,
-        finished,
-        drained,
-        resumes,
-    )
+    """`partitions` are those of the edges that the replica reads. Raises `WireError` for what is no checkpoint."""
+    try:
+        version, *rest = msgpack.unpackb(packed, strict_map_key=False)
+        if version != VERSION:
+            raise WireError(f"a checkpoint of version {version!r}; this runtime reads {VERSION}")
+        state, applied, position, epoch, outbox, finishes, finished, drained, resumes = rest
+        checkpoint = Checkpoint(
+            decode_state(state),
+            AppliedIds.from_value(applied, partitions),
+            position,
+            epoch,
+            [(subject, payload, name) for subject, payload, name in outbox],
+            finishes,
+            finished,
+            drained,
+            resumes,
+        )
+    except WireError:
+        raise
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise WireError(f"not a checkpoint: {error}") from error
+    _check(checkpoint)
+    return checkpoint
+
+
+def _check(checkpoint: Checkpoint) -> None:
+    counts = (checkpoint.position, checkpoint.epoch, checkpoint.finishes)
+    flags = (checkpoint.finished, checkpoint.drained, checkpoint.resumes)
+    if type(checkpoint.state) is not dict or {*map(type, counts)} != {int} or {*map(type, flags)} != {bool}:
+        raise WireError("not a checkpoint: its state, counts or flags are not what they should be")
+    if min(counts) < 0:
+        raise WireError("not a checkpoint: it counts below 0")
+    if any(tuple(map(type, stored)) != (str, bytes, str) for stored in checkpoint.outbox):
+        raise WireError("not a checkpoint: what it has to send is not what it should be")
 
 
 # numpy is imported where an array is met: it would be a third of the start of a replica that has none
@@ -104,6 +122,7 @@ def _pack_array(value: Any) -> Any:
 
 
 def _unpack_array(code: int, data: bytes) -> Any:
+    """Raises `WireError` for an unknown kind, `ValueError` or `TypeError` for what is no array."""
     if code != _ARRAY:
         raise WireError(f"a checkpoint holds a value of an unknown kind {code}")
     dtype, shape, content = msgpack.unpackb(data)

@@ -8,6 +8,8 @@ supervisor to hand back at once.
 from __future__ import annotations
 
 import mmap
+import os
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,11 +104,20 @@ class Slot:
 
 
 def read(path: Path) -> tuple[Call | None, list[str]]:
-    """What the slot at `path` says of a replica that is dead: the call that it was in, and what it held, in order."""
+    """What the slot at `path` says of a replica that is dead: the call that it was in, and what it held, in order.
+
+    The replica's own code could put something else there: what is no file of the right size says nothing.
+    """
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
         return None, []
+    try:
+        content = os.read(file, SIZE) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    except OSError:
+        content = b""
+    finally:
+        os.close(file)
     if len(content) < SIZE:
         return None, []
     held = sorted(_held(content[at : at + _ENTRY]) for at in range(_HELD_AT, SIZE, _ENTRY))
