@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
+from interactem.spec.commands import CommandSpec
 from interactem.spec.errors import ParameterValueError, Problem, SpecError
 from interactem.spec.models import Name, SpecModel, distinct, null_is_empty
 from interactem.spec.parameters import OperatorSpecParameter, coerce
@@ -107,6 +108,8 @@ class OperatorSpec(SpecModel):
     """After how many failed attempts a message is a dead letter; 0 is never."""
     resources: Resources | None = None
     """The most that one replica may have of its machine, in a container."""
+    command: CommandSpec | None = None
+    """The executable that does the work, in place of a kernel in run.py."""
 
     @property
     def embarrassing(self) -> bool:

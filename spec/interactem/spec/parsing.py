@@ -10,6 +10,8 @@ from typing import Any, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from interactem.spec.command_templates import command_problems
+from interactem.spec.commands import FUNCTION_PATTERN, INPUT_PATTERN, OUTPUT_PATTERN, VARIABLE_PATTERN
 from interactem.spec.errors import Problem, SpecError
 from interactem.spec.models import DUPLICATE, NAME_PATTERN, duplicates
 from interactem.spec.operators import OperatorSpec
@@ -25,7 +27,7 @@ def parse_operator(given: object, source: str) -> OperatorSpec:
     `source` names it in the problems. Raises `SpecError` with all of them.
     """
     value = read_json(given, source) if isinstance(given, str | bytes) else given
-    return validate(OperatorSpec, value, source, list(_repeated_names(value, source)))
+    return validate(OperatorSpec, value, source, [*_repeated_names(value, source), *command_problems(value, source)])
 
 
 def parse_pipeline(given: object, source: str) -> PipelineSpec:
@@ -157,6 +159,8 @@ def _explain(details: ErrorDetails, owner: type[BaseModel] | None, field: str) -
             return f"{show(given)} is too small", f"give a number above {context['gt']:g}"
         case "greater_than_equal":
             return f"{show(given)} is too small", f"give {context['ge']} or more"
+        case "less_than_equal":
+            return f"{show(given)} is too large", f"give {context['le']:g} or less"
         case other:
             return _mistyped(other, given, details["msg"], meaning)
 
@@ -164,6 +168,10 @@ def _explain(details: ErrorDetails, owner: type[BaseModel] | None, field: str) -
 _NAMING = {
     NAME_PATTERN: "use no spaces, '/' or '=', and no dot in front",
     KEY_PATTERN: "use lower-case letters, digits and hyphens, at most 63, no hyphen in front",
+    INPUT_PATTERN: 'give "stdin", or "file:" and a name, such as "file:scan.tif"',
+    OUTPUT_PATTERN: 'give "stdout", or "files:" and a pattern, such as "files:*.png"',
+    VARIABLE_PATTERN: "a variable's name has letters, digits and underscores, and no digit in front",
+    FUNCTION_PATTERN: "name a function of run.py",
 }
 
 _TYPES = {
@@ -212,7 +220,7 @@ def _locate(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[st
     here: type[BaseModel] | None = model  # the model that the next step is a key of
     inside: list[type[BaseModel]] = []  # the models in the list or object that the next step is an index or key of
     for step in location:
-        if step == "[key]":
+        if step in _NOT_IN_THE_FILE:
             continue
         if here is None and len(inside) > 1 and isinstance(step, str):
             here = next(one for one in inside if step in _tags(one))
@@ -227,6 +235,9 @@ def _locate(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[st
         inside = list(_models(annotation))
         here = None if _is_container(annotation) or not inside else inside[0]
     return path, owner, field
+
+
+_NOT_IN_THE_FILE = ("[key]", "[text]", "[option]")
 
 
 def _is_container(annotation: Any) -> bool:
