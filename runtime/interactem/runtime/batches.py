@@ -12,7 +12,6 @@ from interactem.runtime.ids import Run, Series, runs_of, text
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.transports import Delivery
 
-
 _LATEST = 2**33
 """Seconds since 1970 that nothing waits for: who writes it wants a message never to be tried."""
 
