@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from interactem.engine.errors import EngineError
 
 NAME = "interactem"
-RUNTIME = frozenset({"msgpack", "nats-py", "numpy", "pydantic"})
+RUNTIME = frozenset({"jinja2", "msgpack", "nats-py", "numpy", "pydantic"})
 
 _INFO = frozenset({"METADATA", "WHEEL", "licenses"})
 """What the wheel takes of the installed metadata: the rest tells how and when it was installed, or is a command."""
