@@ -81,6 +81,24 @@ class TestFunctions:
 
         assert data(call(one, BytesMessage(data=b"a"), {"tail": "b"})) == [b"abNone"]
 
+    def test_a_trigger_comes_by_its_name(self):
+        @operator
+        def plain(inputs, parameters, extra=1, trigger="none"):
+            return extra, trigger
+
+        @async_operator
+        async def late(inputs, parameters, *, trigger=None):
+            return trigger
+
+        with Operator(plain) as poked:
+            poked.context.trigger = "go"
+            assert poked.kernel.function(*poked.kernel.arguments(None, {}, poked.context)) == (1, "go")
+            poked.context.trigger = None
+            assert poked.kernel.function(*poked.kernel.arguments(None, {}, poked.context)) == (1, "none")
+        with Operator(late) as poked:
+            poked.context.trigger = "go"
+            assert asyncio.run(poked.kernel.function(*poked.kernel.arguments(None, {}, poked.context))) == "go"
+
     def test_with_parentheses_and_start(self):
         @operator(start=True)
         def one(inputs, parameters):

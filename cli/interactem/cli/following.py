@@ -9,20 +9,24 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from interactem.cli.failures import InvalidError
-from interactem.cli.output import print_json, print_table, say
+from interactem.cli.output import counted, print_json, print_table, say
+from interactem.engine.answers import Answers, TriggerResult, find_trigger, pull_trigger
 from interactem.engine.errors import UnknownRunError
 from interactem.engine.folders import RunFolder
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord
-from interactem.engine.live import check_parameters, set_parameters
+from interactem.engine.live import check_parameters, set_parameters, taken_up
 from interactem.engine.plan import Plan
 from interactem.engine.visiting import connected
 from interactem.spec import parse_assignment
 
 FOLLOW_SECONDS = 0.2
+TAKEN_SECONDS = 5.0
+"""How long new parameters are waited for to be taken up."""
 
 
 def find_run(given: str) -> RunRecord:
@@ -132,14 +136,44 @@ def set_values(record: RunRecord, texts: Iterable[str], *, broker: str | None, a
 
     typed = check_parameters(Plan.from_value(RunFolder.open(record.folder).read_plan()), values)
 
-    async def change() -> dict[str, Any]:
+    async def change() -> tuple[dict[str, Any], dict[str, str]]:
         async with connected(record, broker) as (plan, storer):
-            return await set_parameters(storer, plan, typed)
+            if not record.alive:
+                return await set_parameters(storer, plan, typed), {}
+            async with Answers.listening(storer.client, plan) as answers:
+                changed = await set_parameters(storer, plan, typed)
+                took = await taken_up(answers, plan, changed, seconds=TAKEN_SECONDS)
+            return changed, {
+                key: f" ({took[key]} of {counted(plan.operator(key).replicas, 'replica')})" for key in took
+            }
 
-    changed = asyncio.run(change())
+    changed, took = asyncio.run(change())
     if as_json:
         print_json(changed)
         return
     for key, parameters in changed.items():
         for name in values[key]:
-            say(f"{key}.{name} = {parameters.get(name)!r}")
+            say(f"{key}.{name} = {parameters.get(name)!r}{took.get(key, '')}")
+
+
+def trigger(record: RunRecord, text: str, *, seconds: float, as_json: bool) -> int:
+    """Pull a trigger, and say what each replica did. Returns 1 where one failed or does not answer."""
+    key, dot, name = text.partition(".")
+    if not (key and dot and name):
+        raise InvalidError(f"{text!r} is not a trigger; write operator.trigger")
+    find_trigger(Plan.from_value(RunFolder.open(record.folder).read_plan()), key, name)
+    if not record.alive:
+        raise InvalidError(f"run {record.run} does not run: {state_of(record)}")
+
+    async def pull() -> list[TriggerResult]:
+        async with connected(record) as (plan, storer):
+            return await pull_trigger(storer.client, plan, key, name, seconds=seconds)
+
+    results = asyncio.run(pull())
+    if as_json:
+        print_json([asdict(result) for result in results])
+    else:
+        for result in results:
+            calls, sent = counted(result.calls, "call"), counted(result.sent, "message")
+            say(f"{key}.{result.replica}: {result.error or f'{calls}, {sent} sent'}", stderr=bool(result.error))
+    return int(any(result.error for result in results))

@@ -211,3 +211,21 @@ def set_parameters(
     from interactem.cli.following import find_run, set_values
 
     set_values(find_run(run_id), values, broker=broker, as_json=as_json)
+
+
+@app.command("trigger")
+def trigger(
+    run_id: RunId,
+    name: Annotated[str, typer.Argument(metavar="OPERATOR.TRIGGER", help="A trigger of an operator of the run.")],
+    seconds: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for the answers.")
+    ] = 30.0,
+    as_json: AsJson = False,
+) -> int:
+    """Poke the replicas of an operator of a run that goes on. Says what each of them did.
+
+    The kernel is called without a message: once, or, where the trigger's mode is drain, until it returns nothing.
+    """
+    from interactem.cli import following
+
+    return following.trigger(following.find_run(run_id), name, seconds=seconds, as_json=as_json)

@@ -127,10 +127,10 @@ class _Hosted:
 def _kernel(cls: type[AsyncOperator]) -> Kernel:
     hosted: dict[asyncio.AbstractEventLoop, _Hosted] = {}
 
-    async def kernel(inputs: BytesMessage | None, parameters: dict[str, Any]) -> Any:
+    async def kernel(inputs: BytesMessage | None, parameters: dict[str, Any], **trigger: str) -> Any:
         here = hosted[asyncio.get_running_loop()]
         here.check()
-        return await here.operator.kernel(inputs, parameters)
+        return await here.operator.kernel(inputs, parameters, **trigger)
 
     async def serve(context: Context) -> AsyncGenerator[None, None]:
         loop = asyncio.get_running_loop()

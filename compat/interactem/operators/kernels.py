@@ -25,7 +25,11 @@ def kernel_of(function: Callable[..., Any], signed: Callable[..., Any]) -> Kerne
     except TypeError as error:
         raise KernelError(f"{name}: a kernel is called with inputs and parameters: {error}") from None
     coroutine = inspect.iscoroutinefunction(function)
-    return Kernel(_async(function) if coroutine else _plain(function), ("inputs", "parameters"), False, coroutine)
+    takes: tuple[str, ...] = ("inputs", "parameters")
+    if "trigger" in inspect.signature(signed).parameters:
+        takes = (*takes, "trigger")
+        function = _poked(function)
+    return Kernel(_async(function) if coroutine else _plain(function), takes, False, coroutine)
 
 
 def with_bytes(message: BytesMessage | None) -> BytesMessage | None:
@@ -35,17 +39,28 @@ def with_bytes(message: BytesMessage | None) -> BytesMessage | None:
     return message
 
 
+def _poked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function with its trigger as the third argument, wherever its own signature has it."""
+
+    @functools.wraps(function)
+    def kernel(inputs: BytesMessage | None, parameters: dict[str, Any], trigger: str | None) -> Any:
+        # a call that no trigger makes keeps the author's own default
+        return function(inputs, parameters, **({} if trigger is None else {"trigger": trigger}))
+
+    return kernel
+
+
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def kernel(inputs: BytesMessage | None, parameters: dict[str, Any]) -> Any:
-        return function(with_bytes(inputs), parameters)
+    def kernel(inputs: BytesMessage | None, parameters: dict[str, Any], *trigger: str | None) -> Any:
+        return function(with_bytes(inputs), parameters, *trigger)
 
     return kernel
 
 
 def _async(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    async def kernel(inputs: BytesMessage | None, parameters: dict[str, Any]) -> Any:
-        return await function(with_bytes(inputs), parameters)
+    async def kernel(inputs: BytesMessage | None, parameters: dict[str, Any], *trigger: str | None) -> Any:
+        return await function(with_bytes(inputs), parameters, *trigger)
 
     return kernel

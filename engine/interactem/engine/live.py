@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from interactem.engine.answers import Answers
 from interactem.engine.errors import EngineError
 from interactem.engine.plan import Plan
 from interactem.runtime.connections import Storer
+from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Store
 from interactem.spec import OperatorSpec, Problem, SpecError, coerce
 from interactem.spec.wording import suggest
@@ -59,9 +61,33 @@ async def set_parameters(storer: Storer, plan: Plan, values: Mapping[str, Mappin
         subject = plan.names.control(index, "parameters")
         stored = json.loads(await _stored(storer, plan, plan.names.control_stream(index), subject))
         changed = {name: value for name, value in {**stored, **given}.items() if value is not None}
-        await storer.store(Store(subject, json.dumps(changed).encode()))
+        await storer.store(Store(subject, _payload(changed)))
         result[key] = changed
     return result
+
+
+async def taken_up(answers: Answers, plan: Plan, changed: Mapping[str, Any], *, seconds: float) -> dict[str, int]:
+    """How many replicas of each operator have these parameters; waits for all, up to `seconds`.
+
+    `answers` have been listened to since before they were set.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while True:
+        took = {key: _took(answers, plan.operator(key).index, parameters) for key, parameters in changed.items()}
+        everyone = all(took[key] == plan.operator(key).replicas for key in took)
+        if everyone or (left := until - loop.time()) <= 0:
+            return took
+        await answers.wait(left)
+
+
+def _took(answers: Answers, index: int, parameters: Mapping[str, Any]) -> int:
+    digest = short_hash(_payload(parameters).decode())
+    return sum(operator == index for operator, _ in answers.of(lambda value: value.get("parameters") == digest))
+
+
+def _payload(parameters: Mapping[str, Any]) -> bytes:
+    return json.dumps(parameters).encode()
 
 
 async def _stored(storer: Storer, plan: Plan, stream: str, subject: str) -> bytes:

@@ -121,13 +121,13 @@ class Storer:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self.client = client
         self._inbox = client.new_inbox()
         self._numbers = itertools.count()
         self._answers: dict[str, asyncio.Future[Msg | None]] = {}
 
     async def open(self) -> None:
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_bytes_limit=-1)
+        await self.client.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_bytes_limit=-1)
 
     async def _on_answer(self, message: Msg) -> None:
         answer = self._answers.get(message.subject)
@@ -182,14 +182,14 @@ class Storer:
         answer: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
         self._answers[reply] = answer
         try:
-            await self._client.publish(subject, payload, reply=reply, headers=headers or None)
+            await self.client.publish(subject, payload, reply=reply, headers=headers or None)
             async with asyncio.timeout(STORE_TIMEOUT):
                 return await answer
         except MaxPayloadError:
-            bound = self._client.max_payload
+            bound = self.client.max_payload
             raise TransportError(f"{len(payload)} bytes for {subject} are over the broker's limit of {bound}") from None
         except (TimeoutError, NatsError, OSError) as error:
-            if self._client.is_closed:
+            if self.client.is_closed:
                 raise TransportError("the connection to the broker is closed") from None
             if not isinstance(error, TimeoutError):
                 await asyncio.sleep(0.05)  # it fails at once for as long as the broker is away
@@ -246,12 +246,12 @@ class Storer:
 
     async def _several(self, stream: str, question: dict[str, Any]) -> tuple[str, list[Msg]]:
         """The status that the broker's answers end with (nothing where they did not end), and those before it."""
-        inbox = self._client.new_inbox()
+        inbox = self.client.new_inbox()
         messages: asyncio.Queue[Msg] = asyncio.Queue()
-        subscription = await self._client.subscribe(inbox, cb=messages.put, pending_bytes_limit=-1)
+        subscription = await self.client.subscribe(inbox, cb=messages.put, pending_bytes_limit=-1)
         found: list[Msg] = []
         try:
-            await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(question).encode(), reply=inbox)
+            await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(question).encode(), reply=inbox)
             while True:
                 async with asyncio.timeout(STORE_TIMEOUT):
                     message = await messages.get()
@@ -259,7 +259,7 @@ class Storer:
                     return _header(message, "Status"), found
                 found.append(message)
         except (TimeoutError, NatsError, OSError):
-            if self._client.is_closed:
+            if self.client.is_closed:
                 raise TransportError("the connection to the broker is closed") from None
             return "", found
         finally:
