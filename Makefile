@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check bench lock lock-references clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 run: .venv/installed ## run a pipeline on simulated frames, with a broker of its own
 	@$(BIN)/interactem pipeline run pipelines/center-of-mass.json
@@ -28,8 +28,13 @@ lock: .venv/installed ## bring the lock of the runtime's dependencies up to date
 	   --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
 	   --output-file engine/interactem/engine/locked.txt
 
+lock-references: .venv/installed ## bring the lock of the benchmarks' references up to date
+	@$(BIN)/uv pip compile benchmarks/references/requirements.in --quiet --universal --fork-strategy fewest \
+	   --python-version 3.11 --upgrade --generate-hashes --no-annotate --no-emit-index-url \
+	   --custom-compile-command "make lock-references" --output-file benchmarks/references/locked.txt
+
 clean: ## remove the environment and what tools left
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-references .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -1,6 +1,6 @@
 """Measures, each figure beside its reference, and prints one table.
 
-    python benchmarks/run.py [--row NAME]... [--repeat N] [--short] [--json] [--out FILE]
+    python benchmarks/run.py [--row NAME]... [--repeat N] [--short] [--json | --markdown] [--out FILE]
 
 How it is measured, and what bounds the figures: docs/performance.md.
 """
@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bench.measurements import Result, Row
 from bench.measuring import measure
 from bench.programs import ProgramError
 from bench.rows import ROWS
-from bench.workspace import BENCHMARKS, INTERACTEM, ROOT, workspace
+from bench.workspace import BENCHMARKS, ELSEWHERE, INTERACTEM, ROOT, workspace
 from rich.console import Console
 
 REPEAT = 5
@@ -32,7 +33,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--row", action="append", choices=names, help="only this row; may be given again")
     parser.add_argument("--repeat", type=_positive, default=REPEAT, help=f"repetitions of a row (default {REPEAT})")
     parser.add_argument("--short", action="store_true", help="tiny counts: does it work, not how fast is it")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON in place of the table")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the results as JSON in place of the table")
+    form.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "results.json", help="where the results go")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs", help="where runs take place: on the disk to test")
     return parser.parse_args(arguments)
@@ -59,27 +62,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         progress.out("interrupted")
         return 130
-    values = [report.to_value(result, machine.description()) for result in results]
+    about = machine.description()
+    values = [report.to_value(result, about) for result in results]
     options.out.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if options.json:
         sys.stdout.write(json.dumps(values, indent=2) + "\n")
+    elif options.markdown:
+        sys.stdout.write(report.to_markdown(results, about))
     else:
         _show(results)
-    for name in failed:
-        progress.print(f"{name} could not be measured", style="red")
+    for name, reason in failed.items():
+        progress.out(f"{name} could not be measured: {reason}", style="red")
     return 1 if failed else 0
 
 
-def _measure_all(rows: Sequence[Row], options: Any, progress: Console) -> tuple[list[Result], list[str]]:
+def _measure_all(rows: Sequence[Row], options: Any, progress: Console) -> tuple[list[Result], dict[str, str]]:
     results: list[Result] = []
-    failed: list[str] = []
+    failed: dict[str, str] = {}
+    progress.out(f"preparing the references' environment in {ELSEWHERE.folder.name}")
+    with suppress(ProgramError):  # those that need it say so, each in its row
+        ELSEWHERE.python()
     with workspace(options.folder, short=options.short) as place:
         for row in rows:
             try:
-                results.append(measure(row, place, repeat=options.repeat, tell=progress.out))
+                measured = measure(row, place, repeat=options.repeat, tell=progress.out)
             except (ProgramError, ValueError) as error:
+                failed[row.name] = str(error)
                 progress.out(f"{row.name}: {error}")
-                failed.append(row.name)
+            else:
+                results += measured.results
+                failed |= measured.missing
     return results, failed
 
 

@@ -1,7 +1,4 @@
-"""Figures, and what they amount to. Pure functions over values.
-
-Every figure is a rate or another number of which more is better, so that one rule judges all rows.
-"""
+"""Figures, and what they amount to. Pure functions over values."""
 
 from __future__ import annotations
 
@@ -39,41 +36,54 @@ class Taken:
         return self.measurement.value
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Our figure and the reference's, taken one after the other; there is none where a row has no reference."""
-
-    ours: Taken
-    reference: Taken | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        return self.ours.value / self.reference.value if self.reference else None
-
-    @property
-    def others(self) -> float:
-        return max(self.ours.others, self.reference.others if self.reference else 0.0)
-
-
 Measure = Callable[["Workspace"], Measurement]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What is measured, beside what, and what is asked: of the ratio (`at_least`), of our figure (`ours_at_least`).
+class Reference:
+    """What a row is measured beside, and what is asked of the ratio to it.
 
-    A row that takes minutes is measured `once`.
+    `name` is what the row's name is followed by, where it has several: `vs dora`. With `detail`, that detail of the
+    measurements is compared in place of their values: one measurement may hold several figures.
+    """
+
+    about: str
+    take: Measure
+    at_least: float | None = None
+    name: str = ""
+    detail: str = ""
+
+    def figure(self, measurement: Measurement) -> float:
+        return measurement.details[self.detail] if self.detail else measurement.value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is measured, beside what, and what is asked of our figure alone (`ours_at_least`).
+
+    Of a figure more is better, unless `less` is. A row that takes minutes is measured `once`.
     """
 
     name: str
     unit: str
     about: str
     ours: Measure
-    reference: Measure | None = None
-    reference_about: str = ""
-    at_least: float | None = None
+    references: tuple[Reference, ...] = ()
     ours_at_least: float | None = None
+    less: bool = False
     once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Our measurement and those of the row's references, one after the other. What could not be had is missing."""
+
+    ours: Taken
+    references: Mapping[Measure, Taken] = field(default_factory=dict)
+
+    @property
+    def others(self) -> float:
+        return max(taken.others for taken in (self.ours, *self.references.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,52 +105,74 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What has come of a row."""
+    """What has come of a row, beside one of its references if it has any. The rounds all have that reference."""
 
     row: Row
-    pairs: tuple[Pair, ...]
+    rounds: tuple[Round, ...]
+    against: Reference | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.row.name} {self.against.name}".rstrip() if self.against else self.row.name
+
+    @property
+    def at_least(self) -> float | None:
+        return self.against.at_least if self.against else None
 
     @property
     def ours(self) -> Spread:
-        return Spread.of(pair.ours.value for pair in self.pairs)
+        return Spread.of(self._figure(each.ours) for each in self.rounds)
 
     @property
     def reference(self) -> Spread | None:
-        found = [pair.reference.value for pair in self.pairs if pair.reference]
-        return Spread.of(found) if found else None
+        return Spread.of(map(self._figure, self._beside())) if self.against else None
 
     @property
     def ratio(self) -> Spread | None:
-        """Of the pairs' own ratios: what slows the machine down for a while slows down both of a pair."""
-        found = [pair.ratio for pair in self.pairs if pair.ratio is not None]
-        return Spread.of(found) if found else None
+        """Of the rounds' own ratios: what slows the machine down for a while slows down all of a round.
+
+        It says how many times better ours is, also where less is better.
+        """
+        if self.against is None:
+            return None
+        pairs = [(self._figure(e.ours), self._figure(e.references[self.against.take])) for e in self.rounds]
+        return Spread.of(theirs / ours if self.row.less else ours / theirs for ours, theirs in pairs)
 
     @property
     def reached(self) -> bool | None:
         """Whether all that is asked is reached; None where nothing is asked."""
         asked: list[bool] = []
-        if self.row.at_least is not None:
-            asked.append(self.ratio is not None and self.ratio.median >= self.row.at_least)
-        if self.row.ours_at_least is not None:
-            asked.append(self.ours.median >= self.row.ours_at_least)
+        if self.at_least is not None:
+            asked.append(self.ratio is not None and self.ratio.median >= self.at_least)
+        if (bound := self.row.ours_at_least) is not None:
+            ours = self.ours.median
+            asked.append(ours <= bound if self.row.less else ours >= bound)
         return all(asked) if asked else None
 
     @property
     def others(self) -> float:
-        return max(pair.others for pair in self.pairs)
+        return max(taken.others for taken in self._taken())
 
     @property
     def load(self) -> float:
         """The highest load average before a measurement. It remembers the measurements before, ours too."""
-        taken = [each for pair in self.pairs for each in (pair.ours, pair.reference) if each]
-        return max(each.load for each in taken)
+        return max(taken.load for taken in self._taken())
 
     def details(self) -> dict[str, float]:
         """The medians of what our measurements tell beside their figure."""
-        return _medians([pair.ours for pair in self.pairs])
+        return _medians([each.ours for each in self.rounds])
 
     def reference_details(self) -> dict[str, float]:
-        return _medians([pair.reference for pair in self.pairs if pair.reference])
+        return _medians(self._beside())
+
+    def _figure(self, taken: Taken) -> float:
+        return self.against.figure(taken.measurement) if self.against else taken.value
+
+    def _beside(self) -> list[Taken]:
+        return [each.references[self.against.take] for each in self.rounds] if self.against else []
+
+    def _taken(self) -> list[Taken]:
+        return [*(each.ours for each in self.rounds), *self._beside()]
 
 
 def _medians(taken: Sequence[Taken]) -> dict[str, float]:
@@ -151,16 +183,16 @@ def _medians(taken: Sequence[Taken]) -> dict[str, float]:
     }
 
 
-def quietest(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
-    """The `count` pairs that others disturbed least, in the order in which they were taken.
+def quietest(rounds: Sequence[Round], count: int) -> tuple[Round, ...]:
+    """The `count` rounds that others disturbed least, in the order in which they were taken.
 
     They are chosen by the others' use of the machine alone, never by their figures.
     """
-    chosen = sorted(range(len(pairs)), key=lambda index: pairs[index].others)[:count]
-    return tuple(pairs[index] for index in sorted(chosen))
+    chosen = sorted(range(len(rounds)), key=lambda index: rounds[index].others)[:count]
+    return tuple(rounds[index] for index in sorted(chosen))
 
 
-def enough(pairs: Sequence[Pair], count: int) -> bool:
-    """Whether `count` pairs were quiet, or twice as many were tried."""
-    quiet = sum(pair.others <= QUIET for pair in pairs)
-    return quiet >= count or len(pairs) >= 2 * count
+def enough(rounds: Sequence[Round], count: int) -> bool:
+    """Whether `count` rounds were quiet, or twice as many were tried."""
+    quiet = sum(each.others <= QUIET for each in rounds)
+    return quiet >= count or len(rounds) >= 2 * count

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import programs
+from bench.environment import Environment
 from bench.programs import Finished, ProgramError, last_lines
 from interactem.engine.index import RunIndex
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 ROOT = BENCHMARKS.parent
 INTERACTEM = Path(sys.executable).parent / "interactem"
+ELSEWHERE = Environment(ROOT / ".venv-references", BENCHMARKS / "references" / "locked.txt")
 
 Watch = Callable[[int, Path], None]
 """Is called with the id of the run's supervisor and the run's folder, again and again while it runs."""
@@ -59,14 +61,26 @@ class Workspace:
         finally:
             shutil.rmtree(path)
 
+    def file(self, name: str, make: Callable[[Path], None]) -> Path:
+        """A file for several measurements, made when it is first asked for and gone with the workspace."""
+        path = self._folder / name
+        if not path.exists():
+            make(path)
+        return path
+
     def run_pipeline(
-        self, pipeline: Mapping[str, Any], *, limit: float, watch: Watch = lambda pid, folder: None
+        self,
+        pipeline: Mapping[str, Any],
+        *,
+        limit: float,
+        watch: Watch = lambda pid, folder: None,
+        options: Sequence[str] = (),
     ) -> PipelineRun:
         """Run a pipeline as its users do, with the command. Raises `ProgramError`."""
         with self.folder() as folder:
             file, run_dir = folder / "pipeline.json", folder / "run"
             file.write_text(json.dumps(pipeline))
-            command = [str(INTERACTEM), "pipeline", "run", str(file), "--run-dir", str(run_dir), "--json"]
+            command = [str(INTERACTEM), "pipeline", "run", str(file), "--run-dir", str(run_dir), "--json", *options]
             try:
                 finished = programs.run(command, folder=folder, limit=limit, watch=lambda pid: watch(pid, run_dir))
             except ProgramError as error:
@@ -76,12 +90,18 @@ class Workspace:
             outputs = {path.name: path.read_text() for path in (run_dir / "outputs").iterdir()}
             return PipelineRun(summary, outputs, finished)
 
-    def run_reference(self, name: str, *arguments: str, limit: float) -> tuple[dict[str, Any], Finished]:
-        """Run a program of `references/`, which is given a folder and prints a JSON object. Raises `ProgramError`."""
+    def run_reference(
+        self, name: str, *arguments: str, limit: float, elsewhere: bool = False
+    ) -> tuple[dict[str, Any], Finished]:
+        """Run a program of `references/`, which is given a folder and ends with a line of JSON.
+
+        `elsewhere`: in the environment that has the packages which interactem does not need. Raises `ProgramError`.
+        """
+        python = str(ELSEWHERE.python()) if elsewhere else sys.executable
         with self.folder() as folder:
-            command = [sys.executable, str(BENCHMARKS / "references" / name), "--folder", str(folder), *arguments]
+            command = [python, str(BENCHMARKS / "references" / name), "--folder", str(folder), *arguments]
             finished = programs.run(command, folder=folder, limit=limit)
-            return json.loads(finished.out), finished
+            return json.loads(finished.out.strip().splitlines()[-1]), finished
 
 
 def _why(error: ProgramError) -> ProgramError:

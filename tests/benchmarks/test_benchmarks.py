@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from bench import machine, programs, report
-from bench.measurements import QUIET, Measurement, Pair, Result, Row, Spread, Taken, enough, quietest
+from bench.environment import Environment
+from bench.measurements import QUIET, Measurement, Reference, Result, Round, Row, Spread, Taken, enough, quietest
 from bench.measuring import measure
 from bench.processes import Growth, Sampler, cpu_seconds, parse_stat, replicas, resident
 from bench.programs import ProgramError
-from bench.rows import ROWS, chain, memory
+from bench.rows import ROWS, latency, lines, memory
 from bench.workspace import BENCHMARKS, ROOT, workspace
 from rich.console import Console
 
@@ -27,9 +28,24 @@ def taken(value: float, others: float = 0.0, load: float = 0.0, **details: float
     return Taken(Measurement(value, 1.0, details), load, others)
 
 
+def take(place) -> Measurement:
+    return Measurement(1, 0)
+
+
+def other(place) -> Measurement:
+    return Measurement(2, 0)
+
+
 def row(**given) -> Row:
-    given = {"name": "hop", "unit": "messages/s", "about": "one hop", "ours": lambda place: Measurement(1, 0), **given}
+    given = {"name": "hop", "unit": "messages/s", "about": "one hop", "ours": take, **given}
     return Row(**given)
+
+
+def beside(*values: tuple[Taken, Taken], at_least: float | None = None, **given) -> Result:
+    """The result of a row with one reference, of rounds of ours and the reference's."""
+    reference = Reference("another", other, at_least)
+    rounds = tuple(Round(ours, {other: theirs}) for ours, theirs in values)
+    return Result(row(references=(reference,), **given), rounds, reference)
 
 
 # figures
@@ -44,10 +60,17 @@ def test_spread():
 def test_ratio_is_of_pairs_not_of_medians():
     """The machine is half as fast in two of the pairs: each pair's own ratio does not see it."""
     pairs = [(100, 10), (50, 5), (50, 5), (100, 10), (120, 10)]
-    result = Result(row(), tuple(Pair(taken(ours), taken(reference)) for ours, reference in pairs))
+    result = beside(*((taken(ours), taken(reference)) for ours, reference in pairs))
     assert result.ratio == Spread(10, 10, 12)
     assert result.ours == Spread(100, 50, 120)
     assert result.reference == Spread(10, 5, 10)
+
+
+def test_where_less_is_better_the_ratio_still_says_how_many_times_better_ours_is():
+    result = beside((taken(2), taken(6)), at_least=3, less=True, ours_at_least=2)
+    assert result.ratio == Spread(3, 3, 3)
+    assert result.reached is True
+    assert beside((taken(2), taken(6)), less=True, ours_at_least=1.9).reached is False
 
 
 @pytest.mark.parametrize(
@@ -63,26 +86,29 @@ def test_ratio_is_of_pairs_not_of_medians():
     ],
 )
 def test_reached(asked, reached):
-    assert Result(row(**asked), (Pair(taken(100), taken(10)),)).reached is reached
-
-
-def test_a_ratio_is_not_reached_without_a_reference():
-    assert Result(row(at_least=1), (Pair(taken(100)),)).reached is False
+    assert beside((taken(100), taken(10)), **asked).reached is reached
 
 
 def test_details_are_medians_of_ours_and_of_the_reference():
-    pairs = tuple(Pair(taken(1, cost=cost), taken(1, cost=10 * cost)) for cost in (1, 9, 2))
-    result = Result(row(), pairs)
+    result = beside(*((taken(1, cost=cost), taken(1, cost=10 * cost)) for cost in (1, 9, 2)))
     assert result.details() == {"cost": 2}
     assert result.reference_details() == {"cost": 20}
 
 
-def test_disturbed_pairs_give_way_to_quiet_ones():
-    pairs = [Pair(taken(1, 0.9)), Pair(taken(2, 0.1)), Pair(taken(3, 0.0), taken(9, 0.8)), Pair(taken(4, 0.2))]
-    assert quietest(pairs, 2) == (pairs[1], pairs[3])
-    assert not enough(pairs[:3], 2), "only one of the three is quiet"
-    assert enough(pairs, 2)
-    loud = Pair(taken(1, 2 * QUIET))
+def test_one_measurement_may_hold_several_figures():
+    fast, slow = Reference("fast", other, name="p50", detail="p50"), Reference("slow", other, name="p99", detail="p99")
+    rounds = (Round(taken(0, p50=1, p99=4), {other: taken(0, p50=3, p99=8)}),)
+    named = row(references=(fast, slow), less=True)
+    results = [Result(named, rounds, reference) for reference in named.references]
+    assert [(result.name, result.ratio.median) for result in results] == [("hop p50", 3), ("hop p99", 2)]
+
+
+def test_disturbed_rounds_give_way_to_quiet_ones():
+    rounds = [Round(taken(1, 0.9)), Round(taken(2, 0.1)), Round(taken(3), {other: taken(9, 0.8)}), Round(taken(4, 0.2))]
+    assert quietest(rounds, 2) == (rounds[1], rounds[3])
+    assert not enough(rounds[:3], 2), "only one of the three is quiet"
+    assert enough(rounds, 2)
+    loud = Round(taken(1, 2 * QUIET))
     assert not enough([loud] * 3, 2)
     assert enough([loud] * 4, 2), "the machine is never quiet: that must end too"
 
@@ -90,16 +116,34 @@ def test_disturbed_pairs_give_way_to_quiet_ones():
 # measuring
 
 
-def test_ours_and_reference_in_turns(tmp_path):
+def counted(calls: list[str], name: str):
+    return lambda place: calls.append(name) or Measurement(1, 1e9)  # so much that nothing is left for others
+
+
+def test_ours_and_the_references_in_turns(tmp_path):
+    calls: list[str] = []
+    references = tuple(Reference(name, counted(calls, name), name=name) for name in "xy")
+    with workspace(tmp_path, short=False) as place:
+        asked = row(ours=counted(calls, "o"), references=references)
+        measured = measure(asked, place, repeat=3, tell=lambda line: None)
+    assert "".join(calls) == "o" + "oxy" + "yxo" + "oxy", "the first warms up and does not count"
+    assert [(result.name, len(result.rounds)) for result in measured.results] == [("hop x", 3), ("hop y", 3)]
+
+
+def test_a_reference_that_fails_is_left_out_and_named(tmp_path):
     calls: list[str] = []
 
-    def take(name: str):
-        return lambda place: calls.append(name) or Measurement(1, 1e9)  # so much that nothing is left for others
+    def fails(place) -> Measurement:
+        calls.append("f")
+        raise ProgramError(["dora"], "ended with 1", "no such library")
 
-    with workspace(tmp_path, short=False) as place:
-        result = measure(row(ours=take("o"), reference=take("r")), place, repeat=3, tell=lambda line: None)
-    assert "".join(calls) == "o" + "or" + "ro" + "or", "the first warms up and does not count"
-    assert len(result.pairs) == 3
+    references = (Reference("a", fails, name="vs a"), Reference("b", counted(calls, "b"), name="vs b"))
+    with workspace(tmp_path, short=True) as place:
+        asked = row(ours=counted(calls, "o"), references=references)
+        measured = measure(asked, place, repeat=2, tell=lambda line: None)
+    assert "".join(calls) == "ofb" + "bo", "it is not tried again"
+    assert [result.name for result in measured.results] == ["hop vs b"]
+    assert measured.missing == {"hop vs a": "dora: ended with 1\nno such library"}
 
 
 def test_a_row_of_minutes_is_measured_once(tmp_path):
@@ -110,7 +154,7 @@ def test_a_row_of_minutes_is_measured_once(tmp_path):
         return Measurement(7, 0)  # which leaves all of the machine's work to others
 
     with workspace(tmp_path, short=True) as place:
-        result = measure(row(ours=take, once=True), place, repeat=5, tell=lambda line: None)
+        [result] = measure(row(ours=take, once=True), place, repeat=5, tell=lambda line: None).results
     assert len(calls) == 1
     assert result.ours.median == 7
 
@@ -206,22 +250,49 @@ def test_memory_is_judged_by_the_replica_that_grows_most():
     assert memory.worst(growths) == 1.3
 
 
+def test_an_environment_that_cannot_be_made_is_tried_once(tmp_path):
+    lock = tmp_path / "locked.txt"
+    lock.write_text("no requirement at all")
+    environment = Environment(tmp_path / "environment", lock)
+    with pytest.raises(ProgramError, match=r"locked\.txt") as caught:
+        environment.python()
+    lock.unlink()
+    with pytest.raises(ProgramError) as again:
+        environment.python()
+    assert again.value is caught.value
+
+
 # rows and results
 
 
 def test_missing_messages_are_no_measurement():
     with pytest.raises(ValueError, match="99 messages arrived of 100"):
-        chain.measurement(100, {"messages": 99, "messages_per_second": 1e9}, 1.0)
+        lines.seconds_of(100, {"messages": 99, "seconds": 1.0})
 
 
-def test_chain_tells_what_it_costs():
-    found = chain.measurement(1_000, {"messages": 1_000, "messages_per_second": 5.0}, 2.0, {"broker": 0.5})
-    assert found.value == 5.0
-    assert found.details == {"CPU seconds per million messages": 2_000, "of that broker": 500}
+def test_a_line_of_operators():
+    line = lines.Line("three", count=9, short=1, size=5, passes=1).pipeline(7)
+    assert line["operators"]["sender"]["parameters"] == {"size": 5, "count": 7}
+    assert line["edges"] == [{"from": "sender.out", "to": "pass-1.in"}, {"from": "pass-1.out", "to": "receiver.in"}]
+
+
+def test_costs_are_of_a_million_messages():
+    assert lines.costs(1_000, 2.0, {"broker": 0.5}) == {
+        "CPU seconds per million messages": 2_000,
+        "of that broker": 500,
+    }
+
+
+def test_latency_leaves_out_the_first_messages():
+    seconds = [9.0] * latency.LEAD + [0.001] * 98 + [0.002, 0.003]
+    found = latency.measurement(len(seconds), seconds, 1.0)
+    assert (found.details["p50"], found.details["p99"], found.details["longest"]) == (1.0, 3.0, 3.0)
+    with pytest.raises(ValueError, match="messages arrived of"):
+        latency.measurement(len(seconds) + 1, seconds, 1.0)
 
 
 def test_result_as_value():
-    result = Result(row(at_least=5), (Pair(taken(100, 0.1, 0.5, cost=3), taken(10, 0.2, 0.7)),))
+    result = beside((taken(100, 0.1, 0.5, cost=3), taken(10, 0.2, 0.7)), at_least=5)
     assert report.to_value(result, {"cores": 2}) == {
         "row": "hop",
         "unit": "messages/s",
@@ -241,18 +312,29 @@ def test_result_as_value():
     }
 
 
+def results() -> list[Result]:
+    alone = Result(row(name="start", unit="1/s", ours_at_least=2), (Round(taken(0.51234, 0.9)),))
+    return [beside((taken(123_456), taken(4_567)), at_least=30), alone]
+
+
 def test_table():
     console = Console(width=160, file=io.StringIO(), record=True)
-    alone = Result(row(name="start", unit="1/s", ours_at_least=2), (Pair(taken(0.51234, 0.9)),))
-    console.print(report.to_table([Result(row(at_least=30), (Pair(taken(123_456), taken(4_567)),)), alone]))
-    lines = console.export_text().splitlines()
-    first, second = next(line for line in lines if "hop" in line), next(line for line in lines if "start" in line)
+    console.print(report.to_table(results()))
+    printed = console.export_text().splitlines()
+    first, second = next(line for line in printed if "hop" in line), next(line for line in printed if "start" in line)
     assert [cell.strip() for cell in first.split("│")[1:-1]] == [
         *("hop", "123,456 messages/s", "4,567", "27 x", "27 to 27", "30 x", "NO", "0.00"),
     ]
     assert [cell.strip() for cell in second.split("│")[1:-1]] == [
         *("start", "0.512 1/s", "-", "-", "0.512 to 0.512", "2 1/s", "NO", "0.90 !"),
     ]
+
+
+def test_table_for_a_page():
+    printed = report.to_markdown(results(), machine.description()).splitlines()
+    assert printed[2] == "| `hop` | 123,456 messages/s | 4,567 | 27 x | 27 to 27 | 30 x | NO |"
+    assert printed[3] == "| `start` (!) | 0.512 1/s | - | - | 0.512 to 0.512 | 2 1/s | NO |"
+    assert printed[-1].startswith("Machine: ")
 
 
 def test_rows_have_names_of_their_own_and_stand_in_the_page():
@@ -264,7 +346,8 @@ def test_rows_have_names_of_their_own_and_stand_in_the_page():
 
 @pytest.mark.parametrize("folder", sorted((BENCHMARKS / "operators").iterdir()), ids=lambda folder: folder.name)
 def test_own_operators_are_valid(folder: Path):
-    assert read_spec(folder).inputs
+    spec = read_spec(folder)
+    assert spec.inputs or spec.outputs
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -313,10 +396,11 @@ def test_end_to_end(tmp_path):
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert values == json.loads(out.read_text())
-    assert [value["row"] for value in values] == [each.name for each in ROWS]
+    expected = [f"{each.name} {ref.name}".strip() for each in ROWS for ref in each.references or (Reference("", take),)]
+    assert [value["row"] for value in values] == expected
     assert all(value["ours"] > 0 for value in values)
-    with_reference = {value["row"]: value["ratio"] for value in values if value["reference"] is not None}
-    assert set(with_reference) == {each.name for each in ROWS if each.reference}
-    assert all(ratio > 0 for ratio in with_reference.values())
+    alone = {each.name for each in ROWS if not each.references}
+    assert {value["row"] for value in values if value["ratio"] is None} == alone
+    assert all(value["ratio"] > 0 for value in values if value["row"] not in alone)
     assert {"broker MB", "sender.0 MB", "middle.0 MB", "receiver.0 MB"} <= set(values[-1]["details"])
     assert list((tmp_path / "runs").iterdir()) == [], "nothing is left behind"

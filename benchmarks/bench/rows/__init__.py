@@ -1,8 +1,28 @@
 """The rows, in the order of the table. A new one is a `Row` in a module of its own, and a line here."""
 
 from bench.measurements import Row
-from bench.rows.chain import CHAIN, CHAIN_PROCESS
+from bench.rows.chain import CHAIN, TWO_HOPS
+from bench.rows.large import FAN_OUT, HUGE, IN_PLACE, LARGE, REMOTE
+from bench.rows.latency import LATENCY
 from bench.rows.memory import MEMORY
+from bench.rows.replicas import REPLICAS
+from bench.rows.science import SCIENCE
+from bench.rows.small import DURABLE, SMALL
 from bench.rows.start import START
 
-ROWS: tuple[Row, ...] = (CHAIN, CHAIN_PROCESS, START, MEMORY)
+ROWS: tuple[Row, ...] = (
+    SMALL,
+    DURABLE,
+    CHAIN,
+    LARGE,
+    HUGE,
+    IN_PLACE,
+    REMOTE,
+    LATENCY,
+    FAN_OUT,
+    REPLICAS,
+    SCIENCE,
+    START,
+    TWO_HOPS,
+    MEMORY,
+)
