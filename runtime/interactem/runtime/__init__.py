@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from interactem.runtime.classes import Operator
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import dependencies
 from interactem.runtime.errors import InteractemRuntimeError
@@ -17,6 +18,7 @@ __all__ = [
     "InteractemRuntimeError",
     "MessageHeader",
     "MessageSubject",
+    "Operator",
     "data_directory",
     "dependencies",
     "operator",

@@ -79,6 +79,7 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             logger=log,
             mask=secrets.mask,
         )
+        context.init_data = {**transport.parameters(), **secrets.connections}
         own = secrets.connections
         replica = Replica(assignment, kernel, transport, context, parameters=own, slot=slot, arm=_end_after)
         _stop_when_asked(replica)

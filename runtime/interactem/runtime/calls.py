@@ -10,6 +10,7 @@ from interactem.runtime.context import Context
 from interactem.runtime.errors import PortError, ReturnTypeError
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.operators import Kernel
+from interactem.runtime.typed_parameters import TypedParameters
 
 
 class Caller:
@@ -37,6 +38,8 @@ class Caller:
         self.hard_limit = (timeout * 1.1 + 1 if kernel.coroutine else timeout) if timeout else 0.0
         self._arm = arm
         self.invoke = self._invocation()
+        if kernel.model is not None:
+            self.invoke = _with_typed(self.invoke, TypedParameters(kernel.model))
 
     def call(self, message: BytesMessage | None, parameters: dict[str, Any]) -> list[BytesMessage] | Iterator[Any]:
         """What the kernel makes of `message`: a list, or, for a generator, an iterator of what it yields.
@@ -123,6 +126,12 @@ class Caller:
         if self._runner is not None:
             self._runner.close()
             self._runner = None
+
+
+def _with_typed(
+    invoke: Callable[[BytesMessage | None, Any], Any], typed: TypedParameters
+) -> Callable[[BytesMessage | None, dict[str, Any]], Any]:
+    return lambda message, parameters: invoke(message, typed(parameters))
 
 
 async def _limited(coroutine: Any, seconds: float) -> Any:

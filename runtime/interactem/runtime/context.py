@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interactem.runtime.classes import Lifecycle
 from interactem.runtime.errors import StateError
 from interactem.runtime.loops import Loop
 from interactem.runtime.messages import BytesMessage
@@ -48,6 +49,10 @@ class Context:
     position_used: bool = False
     mask: Mask = field(default_factory=Mask)
     """Hides the values of connections in what is told of failures."""
+    init_data: dict[str, Any] = field(default_factory=dict)
+    """What the operator is started with: `--init-data`, in a pipeline its parameters then."""
+    lifecycle: Lifecycle | None = None
+    """Of an operator that is a class: its instance, and where it is."""
     loop: Loop | None = None
     """The event loop that coroutines run on, where it runs between calls too."""
     _message: BytesMessage | None = None

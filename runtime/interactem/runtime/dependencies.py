@@ -6,8 +6,9 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any, TypeVar
 
+from interactem.runtime.classes import Lifecycle
 from interactem.runtime.context import Context
-from interactem.runtime.errors import KernelError, SetUpError
+from interactem.runtime.errors import KernelError, LifecycleError, SetUpError
 from interactem.runtime.loops import Loop
 from interactem.runtime.operators import Kernel
 
@@ -48,13 +49,17 @@ def dependencies_in(namespace: Mapping[str, Any]) -> tuple[Callable[..., Any], .
 
 
 class Dependencies:
-    """A kernel's dependencies in one replica. `tear_down` may be called at any time, any number of times."""
+    """A kernel's dependencies in one replica, and behind them the lifecycle of an operator that is a class.
+
+    `tear_down` may be called at any time, any number of times.
+    """
 
     def __init__(self, kernel: Kernel, context: Context) -> None:
         self._kernel = kernel
         self._context = context
         self._loop: Loop | None = None
         self._running: list[Running] = []
+        self._failures = 0
 
     def set_up(self) -> None:
         """Raises `SetUpError`; what was set up before it is then for `tear_down`."""
@@ -67,6 +72,27 @@ class Dependencies:
                 self._begin(function)
             except Exception as error:
                 raise SetUpError(function.__name__, error) from error
+        if kernel.make is not None:
+            self._start(kernel.make)
+
+    def _start(self, make: Callable[[], Any]) -> None:
+        self._context.lifecycle = None
+        try:
+            self._context.lifecycle = Lifecycle(make(), self._context)
+            self._context.lifecycle.start()
+        except Exception as error:
+            raise SetUpError(f"{self._kernel.function.__name__}.start", error) from error
+
+    def cancel(self) -> None:
+        """What goes on is to end at once; may be called from a signal handler. What that raises is logged."""
+        if self._context.lifecycle is None:
+            return
+        try:
+            self._context.lifecycle.cancel()
+        except LifecycleError:
+            return  # nothing goes on that could be cancelled
+        except Exception:
+            self._context.logger.exception("%s.cancel failed", self._kernel.function.__name__)
 
     def _begin(self, function: Callable[..., Any]) -> None:
         running = function(self._context) if inspect.signature(function).parameters else function()
@@ -77,15 +103,27 @@ class Dependencies:
             self._running.remove(running)
             raise RuntimeError("it ended before its yield") from None
 
-    def tear_down(self) -> None:
-        """What is raised is logged."""
+    def tear_down(self) -> int:
+        """What is raised is logged. Returns how often that was."""
+        self._failures = 0
+        try:
+            if self._context.lifecycle is not None:
+                self._context.lifecycle.end(self._failed)
+        finally:
+            self._tear_down()
+        return self._failures
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self._failures += 1
+        self._context.logger.error("%s failed", name, exc_info=error)
+
+    def _tear_down(self) -> None:
         while self._running:
             running = self._running.pop()
             try:
                 self._end(running)
-            except Exception:
-                name = getattr(running, "__name__", "dependencies")
-                self._context.logger.exception("%s: its tear-down failed", name)
+            except Exception as error:
+                self._failed(f"{getattr(running, '__name__', 'dependencies')}: its tear-down", error)
         if self._loop is not None:
             self._loop.close()
             self._loop = self._context.loop = None

@@ -7,7 +7,9 @@ InteractemRuntimeError
 ├── PortError              a message was sent to a port that the operator does not have
 ├── ArrayError             a message does not hold an array
 ├── SetUpError             the dependencies of a kernel cannot be set up
+├── LifecycleError         a step of an operator's lifecycle is not its turn
 ├── ParameterError         a parameter's value does not fit its declaration
+├── ParametersError        parameters do not fit the class that a kernel's are annotated with
 ├── PathMappingError       path mapping rules are not what they should be
 ├── WireError              bytes from the broker are not a batch that we can read
 ├── MessageTooLargeError   a message is over the bound of what one message may hold
@@ -80,6 +82,25 @@ class ParameterError(InteractemRuntimeError, ValueError):
         super().__init__(f"parameter {name!r}: {reason}")
         self.name = name
         self.reason = reason
+
+
+class LifecycleError(InteractemRuntimeError, RuntimeError):
+    """A step of an operator's lifecycle is not its turn. `possible` has the states in which it is."""
+
+    def __init__(self, step: str, state: str, possible: tuple[str, ...]) -> None:
+        super().__init__(f"{step} is not possible: the operator is {state}, and should be {' or '.join(possible)}")
+        self.step = step
+        self.state = state
+        self.possible = possible
+
+
+class ParametersError(InteractemRuntimeError, ValueError):
+    """Parameters do not fit the pydantic class that the kernel's `parameters` are annotated with."""
+
+    def __init__(self, model: str, problems: Sequence[str]) -> None:
+        super().__init__(f"the parameters do not fit {model}: {'; '.join(problems)}")
+        self.model = model
+        self.problems = tuple(problems)
 
 
 class PathMappingError(InteractemRuntimeError, ValueError):

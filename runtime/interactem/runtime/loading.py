@@ -27,7 +27,7 @@ def load(path: Path) -> Kernel:
     namespace = vars(_import(path))
     found = kernels_in(namespace)
     if not found:
-        advice = "put @operator above the function that handles a message"
+        advice = "put @operator above the function, or the class, that handles a message"
         raise LoadError(str(path), f"there is no operator in it; {advice}")
     if len(found) > 1:
         names = ", ".join(sorted(kernel.function.__name__ for kernel in found.values()))
@@ -37,10 +37,15 @@ def load(path: Path) -> Kernel:
 
 def kernels_in(namespace: Mapping[str, Any]) -> dict[int, Kernel]:
     """The kernels of a module's operators, each once. A class that another one there is made from is none."""
-    operators = [value for value in namespace.values() if isinstance(getattr(value, KERNEL, None), Kernel)]
+    operators = [value for value in namespace.values() if _is_operator(value)]
     bases = {base for value in operators if isinstance(value, type) for base in value.__mro__[1:]}
     kernels = [getattr(value, KERNEL) for value in operators if not (isinstance(value, type) and value in bases)]
     return {id(kernel): kernel for kernel in kernels}
+
+
+def _is_operator(value: object) -> bool:
+    own = vars(value) if isinstance(value, type) else None  # what is made from an operator is not one by that alone
+    return isinstance(getattr(value, KERNEL, None) if own is None else own.get(KERNEL), Kernel)
 
 
 def with_dependencies(kernel: Kernel, namespace: Mapping[str, Any]) -> Kernel:

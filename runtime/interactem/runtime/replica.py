@@ -112,6 +112,7 @@ class Replica:
     def stop(self) -> None:
         """End soon, with everything stored that was done, but not at the stream's end: another goes on from here."""
         self._hearing.stop()
+        self._dependencies.cancel()
 
     def _open(self) -> None:
         """Take up what an earlier incarnation left, and what the engine has said so far."""

@@ -108,6 +108,7 @@ class Operator:
         attempt: int = 1,
         state: dict[str, Any] | None = None,
         position: int = 0,
+        init_data: Mapping[str, Any] | None = None,
     ) -> None:
         self._target = operator
         self.folder = _folder(operator)
@@ -116,6 +117,7 @@ class Operator:
         self.context = Context(operator=self.folder.name, attempt=attempt)
         self.context._state = {} if state is None else state
         self.context._position = position
+        self.context.init_data = dict(self.parameters if init_data is None else init_data)
         self._outputs = outputs
         self._count = 0
         self._stack = ExitStack()

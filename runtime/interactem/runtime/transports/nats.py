@@ -68,6 +68,12 @@ class NatsTransport:
         except KeyError:
             raise TransportError(f"the run {self._names.run} has no operator {self._operator}") from None
 
+    def parameters(self) -> dict[str, Any]:
+        """The operator's, as they are at the start."""
+        payload = self._records.result().get(self._names.control(self._operator, "parameters"))
+        parameters: dict[str, Any] = {} if payload is None else json.loads(payload)
+        return parameters
+
     def open(self, outbox: Outbox) -> dict[str, bytes]:
         records = self._records.result()
         assignment = self.assignment()
