@@ -22,8 +22,10 @@ Array = NDArray[Any]
 Centers = NDArray[np.float64]
 Pair = tuple[float, float]
 
-CHUNK_BYTES = 2**21
-"""Frames are turned into float64 in pieces of about this size, which stay in the processor's cache."""
+CHUNK_BYTES = 2**20
+"""Frames are turned into floats in pieces of about this size, which stay in the processor's cache."""
+EXACT_IN_FLOAT32 = 2**24
+"""Sums of integers up to here are exact in float32, in half the time."""
 
 
 def com_sparse(
@@ -92,14 +94,22 @@ def _whole(frames: Array, first_row: int = 0, first_column: int = 0) -> Centers:
     columns = np.arange(first_column, first_column + width, dtype=np.float64)
     # one product gives, for each column, Σ n and Σ n·y over its rows
     weights = np.stack([np.ones(height), np.arange(first_row, first_row + height, dtype=np.float64)])
-    step = max(1, CHUNK_BYTES // max(1, height * width * 8))
+    step = max(1, CHUNK_BYTES // max(1, height * width * 4))
     for start in range(0, count, step):
         part = slice(start, start + step)
-        sums = weights @ frames[part].astype(np.float64, order="C")
+        sums = _products(weights, frames[part])
         total[part] = sums[:, 0].sum(axis=1)
         row_sum[part] = sums[:, 1].sum(axis=1)
         column_sum[part] = (sums[:, 0] * columns).sum(axis=1)
     return _quotients(row_sum, column_sum, total)
+
+
+def _products(weights: Array, frames: Array) -> Array:
+    """`weights @ frames` in float64; for integers exact as long as no sum reaches 2**53."""
+    if frames.dtype.kind == "u" and frames.size and int(frames.max()) * weights.sum(axis=1).max() < EXACT_IN_FLOAT32:
+        products = weights.astype(np.float32) @ frames.astype(np.float32, order="C")
+        return products.astype(np.float64)
+    return np.asarray(weights @ frames.astype(np.float64, order="C"))
 
 
 def _sparse(events: Array, counts: Array, width: int, init_center: Pair | None, crop_to: Pair | None) -> Centers:
