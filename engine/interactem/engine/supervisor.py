@@ -23,6 +23,7 @@ from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.decisions import ENDED, State, restart_delay
 from interactem.engine.ends import Ends
 from interactem.engine.errors import BrokerError, EngineError
+from interactem.engine.extending import Extender
 from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import OperatorProgress, Rate, Tally
@@ -151,6 +152,7 @@ class Supervisor:
         await self._client.flush()
         await self._store_assignments()
         self._tender = Tender(self.plan, self._around, self._client, self._storer, self._ends, self._tallies)
+        self._keep(Extender(self.plan, self._around, self._client, self._replicas).run())
         for replica in self._replicas:
             await self._tender.clear_up(replica)
 

@@ -22,6 +22,8 @@ from interactem.runtime.ids import Run, series_of, text
 
 _HEAD = struct.Struct("<IIII")  # number of the message in the batch, from 1; edge; attempt; bytes of the runs of ids
 _HELD = struct.Struct("<QB")  # a number that rises from one delivery to the next; length of the subject
+_BEATS = struct.Struct("<Q")
+_BEATS_AT = _HEAD.size
 _IDS_AT = 64
 _IDS_ROOM = 2**18
 _HELD_AT = _IDS_AT + _IDS_ROOM
@@ -73,6 +75,10 @@ class Slot:
         """The kernel has given the message back."""
         self.current[0] = 0
 
+    def beat(self) -> None:
+        """The transport's thread still gets its turns."""
+        _BEATS.pack_into(self._map, _BEATS_AT, beats_in(self._map) + 1)
+
     def hold(self, reply: str) -> None:
         """A delivery with this reply subject is held from now on. Beyond the slot's room it is redelivered later."""
         encoded = reply.encode()
@@ -103,25 +109,39 @@ class Slot:
         self.close()
 
 
-def read(path: Path) -> tuple[Call | None, list[str]]:
-    """What the slot at `path` says of a replica that is dead: the call that it was in, and what it held, in order.
+def beats_in(content: bytes | mmap.mmap) -> int:
+    (count,) = _BEATS.unpack_from(content, _BEATS_AT)
+    return int(count)
 
-    The replica's own code could put something else there: what is no file of the right size says nothing.
-    """
+
+def beats(path: Path) -> int:
+    """How often a replica has counted up; 0 where it has not begun to."""
+    content = _content(path, _IDS_AT)
+    return beats_in(content) if content else 0
+
+
+def read(path: Path) -> tuple[Call | None, list[str]]:
+    """What the slot at `path` says of a replica: the call that it is in, or died in; and what it holds, in order."""
+    content = _content(path, SIZE)
+    if not content:
+        return None, []
+    held = sorted(_held(content[at : at + _ENTRY]) for at in range(_HELD_AT, SIZE, _ENTRY))
+    return _call(content), [reply for number, reply in held if number]
+
+
+def _content(path: Path, size: int) -> bytes:
+    """The first bytes of a slot; none where something else is there, which the replica's own code could have put."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return None, []
+        return b""
     try:
-        content = os.read(file, SIZE) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+        content = os.read(file, size) if stat.S_ISREG(os.fstat(file).st_mode) else b""
     except OSError:
         content = b""
     finally:
         os.close(file)
-    if len(content) < SIZE:
-        return None, []
-    held = sorted(_held(content[at : at + _ENTRY]) for at in range(_HELD_AT, SIZE, _ENTRY))
-    return _call(content), [reply for number, reply in held if number]
+    return content if len(content) == size else b""
 
 
 def _held(entry: bytes) -> tuple[int, str]:

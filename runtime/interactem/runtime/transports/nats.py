@@ -239,6 +239,7 @@ class NatsTransport:
 
     async def _extend(self, period: float) -> None:
         while True:
+            self._slot.beat()
             await asyncio.sleep(period)
             for pulling in self._pullings.values():
                 await pulling.extend(period)
