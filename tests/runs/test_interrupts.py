@@ -112,13 +112,14 @@ def test_in_the_background(project, chain, exactly_once):
 
 
 def test_the_background_stopped_and_resumed(project, chain, exactly_once):
-    file = chain(COUNT, numbers={"rate": 50.0})
+    file = chain(COUNT, numbers={"rate": 1.0})
     place = project.path / "run"
     assert project.do("pipeline", "run", file, "--detach", "--run-dir", place).code == 0
     done = project.do("pipeline", "stop", "last", "--json")
     assert (done.code, done.json["state"]) == (0, "stopped")
     assert project.do("pipeline", "stop", "last").code == 2  # it does not run
     assert project.nothing_is_left()
+    assert project.do("pipeline", "set", "last", "numbers.rate=1000").code == 0
     assert project.do("pipeline", "resume", "last", "--detach").code == 0
     assert project.do("pipeline", "logs", "last", "--follow").code == 0
     exactly_once(project, COUNT)

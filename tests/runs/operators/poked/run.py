@@ -18,5 +18,5 @@ def poked(inputs, parameters, context, trigger):
         state["left"] = state.get("left", 3) - 1
         if state["left"] < 0:
             return None
-    number = -1 - state.get("left", 0)
+    number = -2 - state["left"] if trigger == "drain" else -1
     return BytesMessage.from_array(np.array([state["count"]]), number=number)
