@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock lock-references clean
+.PHONY: help run test check soak fuzz bench lock lock-references clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ check: .venv/tested ## lint, formatting, types
 bench: .venv/tested ## measure, each figure beside its reference
 	$(BIN)/python benchmarks/run.py
 
+soak: .venv/tested ## an hour's run at a steady rate: does anything grow?
+	$(BIN)/python benchmarks/soak.py
+
+fuzz: .venv-fuzz/installed ## ten minutes of fuzzing of all that reads outside data
+	.venv-fuzz/bin/python tests/fuzz/run.py
+
 lock: .venv/installed ## bring the lock of the runtime's dependencies up to date
 	@$(BIN)/python -c 'from interactem.engine.wheels import runtime_requirements as r; print("\n".join(r()))' \
 	 | $(BIN)/uv pip compile - --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade \
@@ -34,7 +40,7 @@ lock-references: .venv/installed ## bring the lock of the benchmarks' references
 	   --custom-compile-command "make lock-references" --output-file benchmarks/references/locked.txt
 
 clean: ## remove the environment and what tools left
-	rm -rf .venv .venv-references .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-fuzz .fuzz .venv-references .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -45,6 +51,11 @@ clean: ## remove the environment and what tools left
 .venv/installed: .venv/python pyproject.toml
 	@echo "installing interactem into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv-fuzz/installed: .venv/python
+	@$(PYTHON) -m venv .venv-fuzz
+	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --editable . 'atheris>=3,<4'
 	@touch $@
 
 .venv/tested: .venv/installed

@@ -1,0 +1,24 @@
+"""Counts and sums up what comes: right only if each message has come once. A total that comes is written as it is."""
+
+import json
+import os
+
+from interactem.runtime import operator
+
+
+def write(parameters, context):
+    file = context.outputs / parameters["file"]
+    temporary = file.with_name(f".{file.name}")
+    temporary.write_text(json.dumps(dict(context.state)))
+    os.replace(temporary, file)
+
+
+@operator(finish=write)
+def count(inputs, parameters, context):
+    state = context.state
+    if "count" in inputs.meta:
+        state.update(inputs.meta)
+        return
+    state["count"] = state.get("count", 0) + 1
+    state["sum"] = state.get("sum", 0) + inputs.meta["number"]
+    state["bytes"] = state.get("bytes", 0) + len(inputs.data)

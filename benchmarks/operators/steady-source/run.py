@@ -1,0 +1,20 @@
+"""Sends the numbers from 0 on at a steady rate; some of the messages are large."""
+
+import time
+
+from interactem.runtime import BytesMessage, MessageHeader, operator
+
+TICK = 0.01
+
+
+@operator
+def send(parameters, context):
+    rate, first = parameters["rate"], context.position
+    small, large = bytes(parameters["size"]), bytes(parameters["large"])
+    every, last = parameters["large_every"], int(rate * parameters["seconds"])
+    begun = time.monotonic()
+    for number in range(first, last):
+        while (early := (number - first) / rate - (time.monotonic() - begun)) > 0:
+            time.sleep(max(early, TICK))  # several are due after each pause
+        is_large = every > 0 and number % every == every - 1
+        yield BytesMessage(MessageHeader(meta={"number": number}), large if is_large else small)
