@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,11 +12,15 @@ from typing import Any
 import msgpack
 
 from interactem.runtime.assignment import Assignment
+from interactem.runtime.controls import malformed
 from interactem.runtime.failures import Failure
 from interactem.runtime.outbox import Outbox, batch_limit
 from interactem.runtime.reports import REPORT_SECONDS, Reporter
 from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Delivery, Record, Transport
+
+
+_logger = logging.getLogger("interactem.operator")
 
 
 class Hearing:
@@ -119,7 +124,9 @@ class Hearing:
             self.pokes.append(record.payload)
 
     def _hear_engine(self, kind: str, payload: bytes) -> None:
-        if kind == "finish":
+        if why := malformed(kind, payload):
+            _logger.warning("what the engine says of %s is ignored: %s", kind, why)
+        elif kind == "finish":
             self.told_to_finish = True
         elif kind == "drain" and self._assignment.is_source:
             self.told_to_finish = self.drained = True

@@ -29,6 +29,9 @@ LEFTOVERS = (
 """What running, testing and editing leaves in a folder: a build never needs it, and would run again for it."""
 
 
+_NOTHING = re.compile(r"(?!)")
+
+
 @dataclass(frozen=True, slots=True)
 class Ignores:
     """Patterns, those of an ignore file behind our own, so that it can take them back."""
@@ -98,4 +101,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
         else:
             c = clean[index]
             made, index = made + {"*": r"[^/]*", "?": r"[^/]"}.get(c, re.escape(c)), index + 1
-    return re.compile(f"(?:{made})(?:/.*)?$" if clean != "." else r"(?!)")
+    try:
+        return re.compile(f"(?:{made})(?:/.*)?$" if clean != "." else r"(?!)")
+    except re.error:  # such as a range that runs backwards: it matches nothing, as in other tools
+        return _NOTHING

@@ -64,9 +64,14 @@ class NatsTransport:
         """Raises `TransportError` where the run does not know this operator."""
         subject = self._names.control(self._operator, "assignment")
         try:
-            return Assignment.from_value(json.loads(self._records.result()[subject]))
+            stored = self._records.result()[subject]
         except KeyError:
             raise TransportError(f"the run {self._names.run} has no operator {self._operator}") from None
+        try:
+            return Assignment.from_value(json.loads(stored))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            told = f"what the run {self._names.run} says of operator {self._operator} cannot be read"
+            raise TransportError(f"{told}: {error!r}; is it of another version of interactem?") from error
 
     def parameters(self) -> dict[str, Any]:
         """The operator's, as they are at the start."""
