@@ -9,6 +9,7 @@ from interactem.engine.ends import Ends
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import Tally
 from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.statistics import Counts
 
 SOURCE = Assignment("r", 0, "source", outputs=(Output("out", 0, 1, (0,), (1,)),))
 MIDDLE = Assignment(
@@ -23,7 +24,7 @@ NAMES = PLAN.names
 
 
 def finished(shelf, operator, replica=0, *, drained=False, sent=0):
-    counts = {"received": 0, "sent": sent, "retried": 0, "dead": 0}
+    counts = Counts(sent=sent).to_value()
     shelf.stored[NAMES.record(operator, replica, "finished")] = json.dumps(
         {"drained": drained, "counts": counts}
     ).encode()

@@ -24,6 +24,7 @@ from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.ids import Run, series_of
 from interactem.runtime.slot import Slot
+from interactem.runtime.statistics import Counts
 from interactem.runtime.transports import Store
 
 pytestmark = pytest.mark.broker
@@ -74,7 +75,7 @@ class World:
         return {(handle.launch.operator, handle.launch.replica): handle for handle in handles}
 
     async def finish(self, operator, replica, handle, *, drained=False, sent=0):
-        counts = {"received": 0, "sent": sent, "retried": 0, "dead": 0}
+        counts = Counts(sent=sent).to_value()
         subject = self.names.record(operator, replica, "finished")
         await self.storer.store(Store(subject, json.dumps({"drained": drained, "counts": counts}).encode()))
         handle.end(Exit(code=0))
@@ -173,7 +174,7 @@ async def test_what_has_said_that_it_is_done_may_die_as_it_likes(world):
     await world.record(world.names.control(1, "finish"))
     for replica in (0, 1):
         subject = world.names.record(1, replica, "finished")
-        counts = dict.fromkeys(("received", "sent", "retried", "dead"), 0)
+        counts = Counts().to_value()
         await world.storer.store(Store(subject, json.dumps({"drained": False, "counts": counts}).encode()))
         handles["sink", replica].end(Exit(signal=signal.SIGSEGV))
     assert await world.running == "completed"

@@ -48,7 +48,7 @@ def test_the_mean_of_a_call_follows_what_it_is_now():
     assert found.kernel == 1.0
     found.timed(1000, 1.0)
     assert 0.001 <= found.kernel < 0.02
-    assert found.kernel_seconds == 2.0
+    assert found.busy_seconds == 2.0
 
 
 VALUE = counts(received=1).to_value()
@@ -67,7 +67,7 @@ VALUE = counts(received=1).to_value()
         {**VALUE, "received": True},
         {**VALUE, "received": 2**70},
         {**VALUE, "cpu_seconds": math.nan},
-        {**VALUE, "kernel_seconds": "1"},
+        {**VALUE, "busy_seconds": "1"},
         {**VALUE, "times": {}},
         {**VALUE, "times": {name: {} for name in TIMES}},
         {**VALUE, "author": None},

@@ -69,7 +69,8 @@ class Ends:
             return
         drained, counts = ended
         self.cut_short |= drained
-        self._tallies[operator].hear(replica, counts)
+        if counts is not None:
+            self._tallies[operator].hear(replica, counts)
         self.finished.add((operator, replica))
         self._changed.set()
 

@@ -22,6 +22,7 @@ from interactem.engine.own_broker import start_own_broker
 from interactem.engine.preparing import PreparedRun
 from interactem.engine.progress import OperatorProgress
 from interactem.engine.results import RunResult
+from interactem.engine.summaries import operator_numbers
 from interactem.engine.supervisor import Observer, Supervisor
 from interactem.engine.surroundings import Surroundings
 from interactem.engine.watch import Watch, check_syntax
@@ -88,7 +89,7 @@ async def _execute(
         state=state,
         seconds=round(time.monotonic() - begun, 3),
         folder=str(folder.path),
-        operators={row.name: _numbers(row) for row in rows},
+        operators={row.name: operator_numbers(row) for row in rows},
         outputs=sorted(str(path) for path in folder.outputs.rglob("*") if path.is_file()),
         dead=supervisor.dead if supervisor else 0,
         reason=reason,
@@ -166,8 +167,3 @@ def _register(prepared: PreparedRun, address: Address) -> None:
             state="running",
         )
     )
-
-
-def _numbers(row: OperatorProgress) -> dict[str, int]:
-    names = ("replicas", "received", "sent", "retried", "dead", "restarts")
-    return {name: getattr(row, name) for name in names}

@@ -10,22 +10,21 @@ from typing import Any
 
 import msgpack
 
-from interactem.runtime.reports import EVENT_DETAILS, EVENT_KINDS, Counts
-
-_NUMBERS = tuple(Counts().to_value())
-_MOST = 2**63
+from interactem.runtime.reports import EVENT_DETAILS, EVENT_KINDS
+from interactem.runtime.statistics import Statistics
 
 
-def read_counts(payload: bytes) -> dict[str, Any] | None:
+def read_counts(payload: bytes) -> Statistics | None:
     """The numbers in a replica's report."""
     return checked_counts(_unpacked(payload))
 
 
-def checked_counts(value: object) -> dict[str, Any] | None:
-    """A replica's numbers, if that is what they are: all that is known of them is a number from 0."""
-    if not isinstance(value, dict):
+def checked_counts(value: object) -> Statistics | None:
+    """A replica's numbers, if that is what they are."""
+    try:
+        return Statistics.from_value(value)
+    except ValueError:
         return None
-    return value if all(_is_number(value.get(name, 0)) for name in _NUMBERS) else None
 
 
 def read_events(payload: bytes) -> list[tuple[str, dict[str, Any]]]:
@@ -41,14 +40,15 @@ def read_events(payload: bytes) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def read_finished(record: bytes) -> tuple[bool, dict[str, Any]] | None:
-    """Whether a replica that is done was only drained, and its last numbers."""
+def read_finished(record: bytes) -> tuple[bool, Statistics | None] | None:
+    """Whether a replica that is done was only drained, and its last numbers, where they can be read."""
     try:
         value = json.loads(record)
     except (ValueError, RecursionError):
         return None
-    counts = checked_counts(value.get("counts")) if isinstance(value, dict) else None
-    return None if counts is None or not isinstance(value.get("drained"), bool) else (value["drained"], counts)
+    if not isinstance(value, dict) or not isinstance(value.get("drained"), bool):
+        return None
+    return value["drained"], checked_counts(value.get("counts"))
 
 
 def _unpacked(payload: bytes) -> Any:
@@ -56,7 +56,3 @@ def _unpacked(payload: bytes) -> Any:
         return msgpack.unpackb(payload)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError):
         return None
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value < _MOST  # type: ignore[operator]

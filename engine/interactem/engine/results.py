@@ -11,14 +11,17 @@ from interactem.engine.folders import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What has become of a run; `operators` has the numbers of each by its name in the pipeline."""
+    """What has become of a run; `operators` has the numbers of each by its name in the pipeline.
+
+    docs/observability.md says what they are.
+    """
 
     run: str
     name: str
     state: str
     seconds: float
     folder: str
-    operators: dict[str, dict[str, int]]
+    operators: dict[str, dict[str, Any]]
     outputs: list[str]
     dead: int = 0
     reason: str = ""

@@ -24,9 +24,11 @@ from interactem.engine.decisions import ENDED, State, restart_delay
 from interactem.engine.ends import Ends
 from interactem.engine.errors import BrokerError, EngineError
 from interactem.engine.extending import Extender
+from interactem.engine.gpus import GpuWatch, Place
 from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
-from interactem.engine.progress import OperatorProgress, Rate, Tally
+from interactem.engine.progress import OperatorProgress, Tally, together
+from interactem.engine.summaries import packed_snapshot
 from interactem.engine.surroundings import Surroundings
 from interactem.engine.tending import TendedReplica, Tender
 from interactem.engine.watermarks import Watermarks
@@ -65,7 +67,7 @@ class Supervisor:
         self._observe = observe
         self._names = plan.names
         self._tallies = {operator.index: Tally() for operator in plan.operators}
-        self._rates = {operator.index: Rate() for operator in plan.operators}
+        self._gpus = GpuWatch(plan.run, self._pids)
         self._replicas = [TendedReplica(o, index) for o in plan.operators for index in range(o.replicas)]
         self._dead: dict[int, int] = {}
         self._ends = Ends(plan, self._tallies)
@@ -135,6 +137,7 @@ class Supervisor:
         self._keep(self._follow())
         self._keep(Watermarks(self.plan, self._storer).run())
         self._keep(self._show())
+        self._keep(self._gpus.run())
         self._keep(self._watch_disk())
 
     async def _set_up(self) -> None:
@@ -297,11 +300,22 @@ class Supervisor:
 
     async def _show(self) -> None:
         while True:
-            self._show_once()
+            rows = self._show_once()
+            with suppress(NatsError, OSError):  # between two connections nobody listens
+                if self._client is not None:
+                    await self._client.publish(self._names.numbers, packed_snapshot(self.plan, self.state, rows))
             await asyncio.sleep(OBSERVE_SECONDS)
 
-    def _show_once(self) -> None:
-        self._observe(self.state, self.progress())
+    def _show_once(self) -> list[OperatorProgress]:
+        rows = self.progress()
+        self._observe(self.state, rows)
+        return rows
+
+    def _pids(self) -> dict[int, Place]:
+        """The replicas by the process ids that they have named: their own, outside of containers."""
+        if self.plan.in_containers:
+            return {}
+        return {self._tallies[r.key[0]].of(r.index).pid: r.key for r in self._replicas if r.handle is not None}
 
     def progress(self) -> list[OperatorProgress]:
         now = time.monotonic()
@@ -310,20 +324,32 @@ class Supervisor:
     def _progress_of(self, operator: PlannedOperator, now: float) -> OperatorProgress:
         tally = self._tallies[operator.index]
         replicas = [replica for replica in self._replicas if replica.operator is operator]
-        moved = tally.total("sent" if operator.assignment.is_source else "received")
+        each = tuple(
+            tally.replica(
+                replica.index,
+                now,
+                running=replica.handle is not None,
+                restarts=replica.incarnation,
+                source=operator.assignment.is_source,
+                gpu=self._gpus.uses.get(replica.key),
+            )
+            for replica in replicas
+        )
         return OperatorProgress(
             name=operator.key,
             replicas=operator.replicas,
             running=sum(replica.handle is not None for replica in replicas),
             received=tally.total("received"),
             sent=tally.total("sent"),
-            rate=self._rates[operator.index].at(now, moved),
+            rate=sum(replica.rate for replica in each),
             waiting=self._ends.waiting(operator),
             retried=tally.total("retried"),
             # a replica that died may have told of a letter twice, or not at all: they are counted at the end
             dead=self._dead.get(operator.index, tally.total("dead")),
             restarts=sum(replica.incarnation for replica in replicas),
-            state=self._state_of(operator, bool(tally.current)),
+            state=self._state_of(operator, tally.heard),
+            each=each,
+            statistics=together(each),
         )
 
     def _state_of(self, operator: PlannedOperator, reported: bool) -> str:

@@ -63,6 +63,11 @@ class Batch:
         if self.reference is not None and len(self.messages) != 1:
             raise WireError(f"{len(self.messages)} messages refer to one piece of data that is stored apart")
 
+    @property
+    def size(self) -> int:
+        """In bytes, as it travelled, with data that was stored apart."""
+        return len(self.delivery.payload) + (0 if self.blob is None else self.blob.nbytes)
+
     def id(self, index: int) -> str:
         return text(*self.ids[index])
 

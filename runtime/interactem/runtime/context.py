@@ -12,6 +12,7 @@ from interactem.runtime.errors import StateError
 from interactem.runtime.loops import Loop
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.secrets import Mask
+from interactem.runtime.telling import Telling
 
 
 @dataclass(slots=True)
@@ -49,6 +50,8 @@ class Context:
     position_used: bool = False
     mask: Mask = field(default_factory=Mask)
     """Hides the values of connections in what is told of failures."""
+    telling: Telling = field(default_factory=Telling)
+    """What the author tells, for the replica's reports."""
     init_data: dict[str, Any] = field(default_factory=dict)
     """What the operator is started with: `--init-data`, in a pipeline its parameters then."""
     lifecycle: Lifecycle | None = None
@@ -74,3 +77,23 @@ class Context:
     def position(self) -> int:
         self.position_used = True
         return self._position
+
+    def counter(self, name: str, amount: float = 1) -> None:
+        """Add to a number of the author's own, which only grows: it is told with the replica's others, in metrics too.
+
+        It counts what is done, also a second time after a failure. Names are letters, digits and `_`. Raises
+        `ValueError`, and `TypeError` for what is no number; so do `gauge` and `progress`.
+        """
+        self.telling.count(name, amount)
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set a number of the author's own to what it is now."""
+        self.telling.set(name, value)
+
+    def progress(self, percent: float) -> None:
+        """How far this replica has come with its work, from 0 to 100."""
+        self.telling.come_to(percent)
+
+    def status(self, text: str) -> None:
+        """What this replica is at, in a few words."""
+        self.telling.say(self.mask.text(text))

@@ -17,9 +17,10 @@ from interactem.runtime.ids import NO_SERIES, Series, output_id
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Sent, weight_of
 from interactem.runtime.packing import Packing
-from interactem.runtime.reports import Counts
 from interactem.runtime.retries import Retries
+from interactem.runtime.sampling import Sampler
 from interactem.runtime.slot import Slot
+from interactem.runtime.statistics import Counts
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Transport, Work
 
@@ -58,6 +59,7 @@ class Inputs:
         self._effects = effects
         self._retries = retries
         self._counts = counts
+        self._sampler = Sampler(counts)
         self._slot = slot
         self._waited = 0.0
         self._index = 0  # of the message that the kernel was given last, in its batch
@@ -67,8 +69,7 @@ class Inputs:
         batch = self._open(delivery)
         if batch is None:
             return
-        self._counts.received += len(batch.messages)
-        self._counts.waiting = delivery.backlog
+        self._count(batch)
         started, self._waited = time.perf_counter(), 0.0
         kept = self._work_off(batch)
         if self._hearing.stopped:
@@ -78,6 +79,14 @@ class Inputs:
             self._counts.timed(len(batch.messages), seconds)
         self._settle(batch, kept=kept)
         self._hearing.wait_for_room()
+
+    def _count(self, batch: Batch) -> None:
+        counts, delivery = self._counts, batch.delivery
+        counts.received += len(batch.messages)
+        counts.received_bytes += batch.size
+        counts.waiting = delivery.backlog
+        if delivery.stored and not delivery.retry:  # which has been waiting for its time
+            counts.transport_times.record(time.time() - delivery.stored)
 
     def _open(self, delivery: Delivery) -> Batch | None:
         """The delivery's batch, or None where there is nothing to do with it now."""
@@ -214,6 +223,7 @@ class Inputs:
         messages, ids = batch.messages, batch.ids
         edge, at_once = batch.delivery.edge, self._at_once()
         weight = 0
+        timed = self._sampler.after(indexes.start - 1)
         of: Series | None = None
         made_in = NO_SERIES  # what is made from messages of the series `of`
         for index in indexes:
@@ -223,7 +233,11 @@ class Inputs:
             if limited:
                 self._caller.arm()
             try:
-                result = call(message, parameters)
+                if index != timed:
+                    result = call(message, parameters)
+                else:
+                    result = self._sampler.time(call, message, parameters)
+                    timed = self._sampler.after(index)
                 if type(result) is BytesMessage and result.target is None:
                     series, number = ids[index]
                     if series is not of:

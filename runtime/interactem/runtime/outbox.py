@@ -80,6 +80,8 @@ class Outbox:
         self._bytes_out = self._messages_out = 0
         self._blocked = False
         self._error: Exception | None = None
+        self.stored_bytes = 0
+        """Of all payloads with messages that were made to be stored."""
 
     # what the replica's thread does
 
@@ -204,6 +206,7 @@ class Outbox:
                     batches.append(self._reference(output, part, batch[0], blobs_first))
                 else:
                     batches.append(self._batch(output, part, batch))
+        self.stored_bytes += sum([len(store.payload) for store in (*blobs_first, *batches)])
         return blobs_first, batches
 
     def _lanes(self, messages: Sequence[Sent]) -> dict[tuple[int, int], list[Packed]]:

@@ -24,10 +24,11 @@ from interactem.runtime.inputs import Inputs
 from interactem.runtime.operators import Kernel
 from interactem.runtime.outbox import Outbox
 from interactem.runtime.packing import Packing
-from interactem.runtime.reports import REPORT_SECONDS, Counts, FailureLog, Reporter
+from interactem.runtime.reports import REPORT_SECONDS, FailureLog, Reporter
 from interactem.runtime.retries import Retries
 from interactem.runtime.slot import Slot
 from interactem.runtime.sources import Source, SourceError
+from interactem.runtime.statistics import Counts
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Record, Store, Transport, Work
 from interactem.runtime.triggers import Triggers
@@ -55,7 +56,7 @@ class Replica:
         arm: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.counts = Counts()
+        self.counts = Counts(storing_times=transport.storing, telling=context.telling)
         names = Names(assignment.run)
         self._record = names.record(assignment.operator, context.replica, "checkpoint")
         self._finished = names.record(assignment.operator, context.replica, "finished")
@@ -63,6 +64,7 @@ class Replica:
         self._outbox = outbox = Outbox(assignment)
         place = assignment.operator, context.replica
         self._reporter = reporter = Reporter(transport, names.report(*place), names.events(*place), self.counts)
+        reporter.look = self._look
         self._log = log = FailureLog(context.logger)
         self._effects = effects = Effects(assignment, context, outbox, transport)
         self._hearing = hearing = Hearing(
@@ -113,6 +115,11 @@ class Replica:
         """End soon, with everything stored that was done, but not at the stream's end: another goes on from here."""
         self._hearing.stop()
         self._dependencies.cancel()
+
+    def _look(self) -> None:
+        """Read off what others count."""
+        self.counts.in_flight = self._transport.held
+        self.counts.sent_bytes = self._outbox.stored_bytes
 
     def _open(self) -> None:
         """Take up what an earlier incarnation left, and what the engine has said so far."""

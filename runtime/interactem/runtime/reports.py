@@ -5,61 +5,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 
 from interactem.runtime.failures import Failure
+from interactem.runtime.statistics import Counts
 from interactem.runtime.transports import Transport
 
 REPORT_SECONDS = 0.25
 EVENT_BYTES = 64_000
 """So much of events is told at once; of what is beyond, only the number."""
-EVENT_KINDS = frozenset({"failure", "dead", "omitted"})
-EVENT_DETAILS = ("id", "attempts", "error", "traceback", "events")
+EVENT_KINDS = frozenset({"failure", "dead", "omitted", "shm"})
+EVENT_DETAILS = ("id", "attempts", "error", "traceback", "events", "reason")
 LOGGED_AT_ONCE = 3
 _ANOTHER = 4.0
 """By this factor, a kernel's speed is quite another."""
 LOG_SECONDS = 1.0
 
 
-@dataclass(slots=True)
-class Counts:
-    """What a replica has done in its life; `kernel` is the mean time of one call, in seconds."""
-
-    received: int = 0
-    sent: int = 0
-    retried: int = 0
-    dead: int = 0
-    kernel: float = 0.0
-    waiting: int = 0
-
-    def timed(self, calls: int, seconds: float) -> None:
-        mean = max(seconds / calls, 1e-9)
-        # many calls say more than the first one, which may have been slow for reasons of its own
-        share = max(0.3, calls / (calls + 16)) if self.kernel else 1.0
-        self.kernel += share * (mean - self.kernel)
-
-    def to_value(self) -> dict[str, Any]:
-        return {
-            "received": self.received,
-            "sent": self.sent,
-            "retried": self.retried,
-            "dead": self.dead,
-            "kernel": self.kernel,
-            "waiting": self.waiting,
-        }
-
-
 class Reporter:
     """Tells the engine and the operators upstream, under `numbers`; and the engine alone, under `events`.
 
-    Each message of the latter lists, as its `events`, what happened since the one before it.
+    Each message of the latter lists, as its `events`, what happened since the one before it. `look` is called before
+    the numbers are told, to bring them up to date.
     """
 
     def __init__(self, transport: Transport, numbers: str, events: str, counts: Counts) -> None:
         self.counts = counts
+        self.look: Callable[[], None] = lambda: None
         self._transport = transport
         self._numbers_subject = numbers
         self._events_subject = events
@@ -89,6 +63,7 @@ class Reporter:
             self._transport.report(self._events_subject, msgpack.packb({"events": self._events}))
             self._events = []
             self._event_bytes = self._omitted = 0
+        self.look()
         self._transport.report(self._numbers_subject, msgpack.packb(self.counts.to_value()))
 
     def event(self, kind: str, value: dict[str, Any]) -> None:

@@ -140,7 +140,11 @@ class Source:
         skip = -1
         weight = 0
         emit, now = self._emit, time.monotonic
+        called = time.perf_counter()  # the first call after each look is timed: one in a millisecond
         for result in self._limited(self._caller.invoke(None, self._hearing.parameters)):
+            if called:
+                self._counts.kernel_times.record(time.perf_counter() - called)
+                called = 0.0
             if skip < 0:
                 # a generator that did not ask where to start has started at its beginning
                 skip = begun if self._kernel.replayable and not self._context.position_used else 0
@@ -148,18 +152,26 @@ class Source:
                 skip -= 1
             else:
                 weight = emit(result)
-            if (weight > BATCH_BYTES or now() >= self._look_at) and self._look():
-                return
+            if weight > BATCH_BYTES or now() >= self._look_at:
+                if self._look():
+                    return
+                called = time.perf_counter()
 
     def _call_repeatedly(self) -> None:
         idle = IDLE_FIRST
+        timed = True
         while not self._hearing.told_to_finish:
             self._context._position = self._position
+            called = time.perf_counter() if timed else 0.0
             [result] = self._limited(self._caller.invoke(None, self._hearing.parameters) for _ in range(1))
+            if called:
+                self._counts.kernel_times.record(time.perf_counter() - called)
+                timed = False
             if messages := self._caller.checked(result):
                 idle = IDLE_FIRST
                 if self._emit(messages) > BATCH_BYTES or time.monotonic() >= self._look_at:
                     self._look()
+                    timed = True
             else:
                 self._hearing.pause(idle)
                 idle = min(IDLE_MOST, idle * 2)

@@ -20,7 +20,7 @@ from interactem.runtime.usage import usage
 VERSION = 1
 TOTALS = ("received", "sent", "received_bytes", "sent_bytes", "retried", "dead")
 """What is counted, and added up over replicas and their restarts."""
-SECONDS = ("kernel_seconds", "cpu_seconds")
+SECONDS = ("busy_seconds", "cpu_seconds")
 """What adds up like it, and is no whole number."""
 LATEST = ("waiting", "in_flight", "memory_bytes")
 """What holds for a moment, of a replica that runs."""
@@ -39,7 +39,7 @@ class Counts:
     retried: int = 0
     dead: int = 0
     kernel: float = 0.0
-    kernel_seconds: float = 0.0
+    busy_seconds: float = 0.0
     waiting: int = 0
     in_flight: int = 0
     kernel_times: Histogram = field(default_factory=Histogram)
@@ -51,7 +51,7 @@ class Counts:
 
     def timed(self, calls: int, seconds: float) -> None:
         """So many calls took so long altogether."""
-        self.kernel_seconds += seconds
+        self.busy_seconds += seconds
         mean = max(seconds / calls, 1e-9)
         # many calls say more than the first one, which may have been slow for reasons of its own
         share = max(0.3, calls / (calls + 16)) if self.kernel else 1.0
@@ -60,7 +60,7 @@ class Counts:
     def to_value(self) -> dict[str, Any]:
         used = usage()
         value: dict[str, Any] = {"version": VERSION, "born": self.born, "time": time.time(), "pid": os.getpid()}
-        value |= {name: getattr(self, name) for name in (*TOTALS, "kernel", "kernel_seconds", "waiting", "in_flight")}
+        value |= {name: getattr(self, name) for name in (*TOTALS, "kernel", "busy_seconds", "waiting", "in_flight")}
         value |= {"cpu_seconds": used.cpu, "memory_bytes": used.memory}
         value["peak_memory_bytes"] = used.peak_memory
         value["times"] = {name: getattr(self, f"{name}_times").to_value() for name in TIMES}
@@ -109,6 +109,14 @@ class Statistics:
             born=str(value["born"]),
             pid=_count(value["pid"]),
         )
+
+    def to_value(self) -> dict[str, Any]:
+        """The same as a value, which `from_value` reads."""
+        author = {"counters": self.counters, "gauges": self.gauges, "progress": self.progress, "status": self.status}
+        value: dict[str, Any] = {"version": VERSION, "born": self.born, "pid": self.pid, "author": author}
+        value |= self.totals | {name: self.latest.get(name) for name in LATEST}
+        times = {name: self.times[name].to_value() for name in TIMES}
+        return value | {"peak_memory_bytes": self.peak_memory, "times": times}
 
     def add(self, other: Self) -> None:
         """Totals, times and counters add up; what holds for a moment adds up too, gauges and words do not."""

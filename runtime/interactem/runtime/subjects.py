@@ -14,6 +14,7 @@ told by subject alone (the engine's `permissions`), so whatever belongs to one o
 | pieces of a record that is too large for one | `i-<run>-b` | `i.<run>.k.<operator>.<replica>.<record>.<chunk>` |
 | reports: a replica's numbers, not stored | | `i.<run>.m.<operator>.<replica>` |
 | events: what went wrong in a replica, not stored | | `i.<run>.e.<operator>.<replica>` |
+| numbers: those of all operators, from the supervisor, not stored | | `i.<run>.n` |
 
 Streams in which the broker looks for ids that it has already, or which are asked by what stands in a question's body,
 have one operator to write to them: no other one can make an id known there before its time, or ask for more.
@@ -82,6 +83,11 @@ class Names:
 
     def report(self, operator: int | str, replica: int | str) -> str:
         return f"i.{self.run}.m.{operator}.{replica}"
+
+    @property
+    def numbers(self) -> str:
+        """Where the supervisor tells the numbers of all operators. Nothing of it is stored."""
+        return f"i.{self.run}.n"
 
     def events(self, operator: int | str, replica: int | str) -> str:
         return f"i.{self.run}.e.{operator}.{replica}"

@@ -550,7 +550,8 @@ class Flow:
         for index in range(self.operator(name).replicas):
             record = self.backend.records()[self.names.record(self.operator(name).index, index, "finished")]
             for key, value in json.loads(record)["counts"].items():
-                found[key] = found.get(key, 0) + value
+                if type(value) is int:
+                    found[key] = found.get(key, 0) + value
         return found
 
     def events(self, count: int) -> list[dict[str, Any]]:

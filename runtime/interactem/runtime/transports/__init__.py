@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from interactem.runtime.histograms import Histogram
+
 if TYPE_CHECKING:
     from interactem.runtime.outbox import Outbox
 
@@ -31,6 +33,8 @@ class Delivery:
     retry: bool = False
     backlog: int = 0
     """How many batches wait behind it, where the transport knows."""
+    stored: float = 0.0
+    """When it was stored, in seconds since 1970; 0 where the transport does not know."""
 
 
 @dataclass(slots=True)
@@ -71,7 +75,17 @@ class Work:
 
 
 class Transport(Protocol):
-    """One replica's way to the broker. All methods are called from the replica's thread."""
+    """One replica's way to the broker. All methods are called from the replica's thread.
+
+    `storing` has how long pieces of work took from when they were taken up until everything in them was stored.
+    """
+
+    storing: Histogram
+
+    @property
+    def held(self) -> int:
+        """How many deliveries this replica has that are not settled."""
+        ...
 
     def open(self, outbox: Outbox) -> dict[str, bytes]:
         """Connect, begin to receive, and return the records that concern this replica, by subject."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.errors import TransportError
+from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import Outbox
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
@@ -27,6 +28,7 @@ class _Entry:
     sequence: int
     retry: bool
     wire: bool
+    stored: float
 
 
 @dataclass(slots=True)
@@ -133,7 +135,7 @@ class MemoryBroker:
             self._ids.add((item.subject, item.id))
         for queue in queues:
             self._sequence += 1
-            queue.waiting.append(_Entry(item.subject, item.payload, self._sequence, retry, item.wire))
+            queue.waiting.append(_Entry(item.subject, item.payload, self._sequence, retry, item.wire, time.time()))
         self.changed.notify_all()
 
     def drop(self, subjects: list[str]) -> None:
@@ -155,7 +157,9 @@ class MemoryBroker:
                 transport.entries[entry.sequence] = entry
                 format = FORMAT if entry.wire else None
                 backlog = len(queue.waiting)
-                return Delivery(queue.edge, entry.payload, format, key, entry.sequence, entry.retry, backlog)
+                return Delivery(
+                    queue.edge, entry.payload, format, key, entry.sequence, entry.retry, backlog, entry.stored
+                )
         return None
 
     def settle(self, transport: MemoryTransport, delivery: Delivery) -> None:
@@ -175,6 +179,7 @@ class MemoryTransport:
 
     def __init__(self, broker: MemoryBroker, assignment: Assignment, replica: int) -> None:
         self.closed = False
+        self.storing = Histogram()
         self.inbox: deque[Record] = deque()
         self.entries: dict[int, _Entry] = {}
         self.consumers = [(entry.edge, entry.partition(replica)) for entry in assignment.inputs]
@@ -213,6 +218,10 @@ class MemoryTransport:
     def waiting(self) -> bool:
         return bool(self.inbox)
 
+    @property
+    def held(self) -> int:
+        return len(self.entries)
+
     def check(self) -> None:
         """Raises `TransportError` where the replica is dead to the broker."""
         if self.closed:
@@ -223,9 +232,11 @@ class MemoryTransport:
         outbox.check()
         try:
             while (work := outbox.take()) is not None:
+                begun = time.perf_counter()
                 with self._broker.changed:
                     self.check()
                     self._do(work)
+                self.storing.record(time.perf_counter() - begun)
                 if work.done:
                     work.done()
         except Exception as error:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,7 @@ from nats.errors import Error as NatsError
 from interactem.runtime.assignment import Assignment, Input
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
+from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import BATCH_MESSAGES, Outbox
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
@@ -39,6 +41,7 @@ class NatsTransport:
     """One replica's way to the broker. `start` connects; `assignment` is what the engine stored for the operator."""
 
     def __init__(self, address: Address, run: str, operator: int, replica: int, slot: Slot | None = None) -> None:
+        self.storing = Histogram()
         self._address = address
         self._names = Names(run)
         self._operator = operator
@@ -106,6 +109,10 @@ class NatsTransport:
     @property
     def waiting(self) -> bool:
         return not self._inbox.empty()
+
+    @property
+    def held(self) -> int:
+        return sum(pulling.held for pulling in list(self._pullings.values()))
 
     def defer(self, delivery: Delivery, delay: float) -> None:
         nak = b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode()
@@ -266,7 +273,10 @@ class NatsTransport:
                 self._wake.clear()
                 continue
             self._free.clear()
+            begun = time.perf_counter()
             await self._do(work)
+            if work.then:
+                self.storing.record(time.perf_counter() - begun)
             if work.done is not None:
                 work.done()
                 self._inbox.put(None)

@@ -81,6 +81,10 @@ class Pulling:
 
     # the replica's thread
 
+    @property
+    def held(self) -> int:
+        return len(self._held)
+
     def took(self) -> bool:
         """The kernel has taken a delivery. Returns whether it is time to `ask`."""
         self._taken += 1  # counted apart from what arrived, so that no number is changed by both threads
@@ -148,7 +152,8 @@ class Pulling:
             return
         format = (message.headers or {}).get(wire.HEADER)
         backlog = metadata.num_pending
-        delivery = Delivery(self._edge, message.data, format, message.reply, sequence, self._retry, backlog)
+        stored = metadata.timestamp.timestamp()
+        delivery = Delivery(self._edge, message.data, format, message.reply, sequence, self._retry, backlog, stored)
         self._hold(delivery)
         self._arrived += 1
         self._deliver(self, delivery)
