@@ -7,6 +7,7 @@ EngineError                the base; says what is wrong, where, and what to do
 ├── DependencyError        an operator's dependencies cannot be installed
 ├── OperatorError          operators' code does not load
 ├── CommandNotFoundError   there is no such program
+├── RefusedError           a kernel does not take the parameters that it was to have
 ├── RunFolderError         the run folder cannot be used for this run
 └── UnknownRunError        no run, or more than one, is meant by what was given
 """
@@ -48,6 +49,15 @@ class ReplicaError(EngineError):
         self.replica = replica
         self.reason = reason
         self.output = tuple(output)
+
+
+class RefusedError(EngineError, ValueError):
+    """A kernel does not take the parameters that it was to have."""
+
+    def __init__(self, operator: str, reason: str) -> None:
+        super().__init__(f"{operator} refuses them, and keeps those that it had: {reason}")
+        self.operator = operator
+        self.reason = reason
 
 
 class DependencyError(EngineError):

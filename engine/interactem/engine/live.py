@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interactem.engine.answers import Answers
-from interactem.engine.errors import EngineError
+from interactem.engine.errors import EngineError, RefusedError
 from interactem.engine.plan import Plan
 from interactem.runtime.connections import Storer
 from interactem.runtime.subjects import short_hash
@@ -57,33 +57,55 @@ async def set_parameters(storer: Storer, plan: Plan, values: Mapping[str, Mappin
     """Store typed values; replicas take them up before their next message. Returns each operator's parameters."""
     result: dict[str, Any] = {}
     for key, given in values.items():
-        index = plan.operator(key).index
-        subject = plan.names.control(index, "parameters")
-        stored = json.loads(await _stored(storer, plan, plan.names.control_stream(index), subject))
-        changed = {name: value for name, value in {**stored, **given}.items() if value is not None}
-        await storer.store(Store(subject, _payload(changed)))
-        result[key] = changed
+        merged = {**await _parameters(storer, plan, key), **given}
+        result[key] = {name: value for name, value in merged.items() if value is not None}
+        await _store(storer, plan, key, result[key])
     return result
 
 
-async def taken_up(answers: Answers, plan: Plan, changed: Mapping[str, Any], *, seconds: float) -> dict[str, int]:
-    """How many replicas of each operator have these parameters; waits for all, up to `seconds`.
+async def change_parameters(
+    storer: Storer, plan: Plan, values: Mapping[str, Mapping[str, Any]], *, seconds: float
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Set parameters of a run that goes on: each operator's parameters, and how many of its replicas have them.
 
-    `answers` have been listened to since before they were set.
+    Waits for all replicas, up to `seconds`. Raises `RefusedError` where a kernel does not take them: the operators
+    then have the parameters that they had.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    while True:
-        took = {key: _took(answers, plan.operator(key).index, parameters) for key, parameters in changed.items()}
-        everyone = all(took[key] == plan.operator(key).replicas for key in took)
-        if everyone or (left := until - loop.time()) <= 0:
-            return took
-        await answers.wait(left)
+    before = {key: await _parameters(storer, plan, key) for key in values}
+    async with Answers.listening(storer.client, plan) as answers:
+        changed = await set_parameters(storer, plan, values)
+        while True:
+            told = {key: _told(answers, plan.operator(key).index, changed[key]) for key in changed}
+            refused = [(key, str(one["refused"])) for key in told for one in told[key] if "refused" in one]
+            if refused:
+                for key, parameters in before.items():
+                    await _store(storer, plan, key, parameters)
+                raise RefusedError(*refused[0])
+            everyone = all(len(told[key]) == plan.operator(key).replicas for key in told)
+            if everyone or (left := until - loop.time()) <= 0:
+                return changed, {key: len(replicas) for key, replicas in told.items()}
+            await answers.wait(left)
 
 
-def _took(answers: Answers, index: int, parameters: Mapping[str, Any]) -> int:
+def _told(answers: Answers, index: int, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What replicas have answered to these parameters."""
     digest = short_hash(_payload(parameters).decode())
-    return sum(operator == index for operator, _ in answers.of(lambda value: value.get("parameters") == digest))
+    told = answers.of(lambda value: value.get("parameters") == digest)
+    return [value for (operator, _), value in told.items() if operator == index]
+
+
+async def _parameters(storer: Storer, plan: Plan, key: str) -> dict[str, Any]:
+    index = plan.operator(key).index
+    subject = plan.names.control(index, "parameters")
+    stored: dict[str, Any] = json.loads(await _stored(storer, plan, plan.names.control_stream(index), subject))
+    return stored
+
+
+async def _store(storer: Storer, plan: Plan, key: str, parameters: Mapping[str, Any]) -> None:
+    subject = plan.names.control(plan.operator(key).index, "parameters")
+    await storer.store(Store(subject, _payload(parameters)))
 
 
 def _payload(parameters: Mapping[str, Any]) -> bytes:

@@ -19,14 +19,14 @@ from interactem.runtime.reports import REPORT_SECONDS, Reporter
 from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Delivery, Record, Transport
 
-
 _logger = logging.getLogger("interactem.operator")
 
 
 class Hearing:
     """Receives for a replica: deliveries are returned, records are heard.
 
-    `pokes` are the triggers that were pulled; `on_poke` is called with each where there is time for it. `answers` is
+    `pokes` are the triggers that were pulled; `on_poke` is called with each where there is time for it. `check` raises
+    `ValueError` for parameters that the kernel cannot have: they are refused, and the ones before stay. `answers` is
     the subject under which whoever told something hears that it was done.
 
     `parameters` is one dict for the life of the replica, changed in place, so that a generator that runs sees what is
@@ -45,6 +45,8 @@ class Hearing:
     ) -> None:
         self.pokes: deque[bytes] = deque()
         self.on_poke: Callable[[bytes], None] = lambda poke: None
+        self.check: Callable[[Mapping[str, Any]], object] = lambda parameters: None
+        self._told_parameters = False
         self.parameters = dict(parameters)
         self._own = dict(parameters)
         self.crashes: dict[tuple[int, str], Failure] = {}
@@ -131,17 +133,28 @@ class Hearing:
         elif kind == "drain" and self._assignment.is_source:
             self.told_to_finish = self.drained = True
         elif kind == "parameters":
-            new = {**json.loads(payload), **self._own}
-            self.parameters.update(new)
-            for name in self.parameters.keys() - new.keys():
-                del self.parameters[name]
-            self.answer({"parameters": short_hash(payload.decode())})
+            answer = {"parameters": short_hash(payload.decode())}
+            refused = self._take_parameters({**json.loads(payload), **self._own})
+            self.answer({**answer, "refused": refused} if refused else answer)
         elif kind == "crash":
             value = json.loads(payload)
             self.crashes[value["edge"], value["id"]] = Failure.from_value(value)
         elif kind == "watermarks":
             for source, position in json.loads(payload).items():
                 self._forget(source, position)
+
+    def _take_parameters(self, new: Mapping[str, Any]) -> str:
+        """Why these are refused; empty where they are not. The first are taken as they are: calls say what is wrong."""
+        if self._told_parameters:
+            try:
+                self.check(new)
+            except ValueError as error:
+                return str(error)
+        self._told_parameters = True
+        self.parameters.update(new)
+        for name in self.parameters.keys() - new.keys():
+            del self.parameters[name]
+        return ""
 
     def _hear_reader(self, reader: int, payload: bytes) -> None:
         told = kernel_and_waiting(payload)

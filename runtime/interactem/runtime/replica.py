@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from interactem.runtime.assignment import Assignment
@@ -32,6 +33,7 @@ from interactem.runtime.statistics import Counts
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Record, Store, Transport, Work
 from interactem.runtime.triggers import Triggers
+from interactem.runtime.typed_parameters import validated
 
 __all__ = ["FinishError", "Replica", "SourceError"]
 
@@ -80,6 +82,8 @@ class Replica:
         beside = self._source.send_beside if self._source is not None else None
         triggers = Triggers(caller, packing, context, hearing, outbox, effects, reporter, log, beside)
         hearing.on_poke = triggers.take
+        if kernel.model is not None:
+            hearing.check = partial(validated, kernel.model)
         retries = Retries(assignment, context.replica, reporter, log, effects.store, clock)
         self._inputs = Inputs(
             assignment, caller, packing, transport, context, hearing, outbox, effects, retries,

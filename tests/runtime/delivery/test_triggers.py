@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from pydantic import BaseModel, Field
 
 from interactem.runtime import operator
 from interactem.runtime.triggers import Poke
@@ -14,6 +15,10 @@ delivery = sys.modules["delivery_harness"]
 Collected, message, node, numbers, sink, source = (
     delivery.Collected, delivery.message, delivery.node, delivery.numbers, delivery.sink, delivery.source,
 )  # fmt: skip
+
+
+class Levels(BaseModel):
+    level: int = Field(lt=10)
 
 
 def test_a_poke_calls_the_kernel_and_what_it_makes_is_sent(flow):
@@ -169,3 +174,21 @@ def test_new_parameters_are_answered_for(flow):
     run.start("s")
     run.finish()
     assert seen == [2]
+
+
+def test_parameters_that_the_kernel_cannot_have_are_refused_and_the_old_ones_stay(flow):
+    seen = []
+
+    @operator
+    def kernel(inputs, parameters: Levels):
+        seen.append(parameters.level)
+
+    run = flow({"s": source(numbers(1)), "k": node(kernel, parameters={"level": 1})}, ["s > k"])
+    run.start("k")
+    run.answer(lambda answer: "parameters" in answer)
+    run.set("k", level=20)
+    refused = run.answer(lambda answer: "refused" in answer)
+    assert "level: Input should be less than 10" in refused["refused"]
+    run.start("s")
+    run.finish()
+    assert seen == [1]
