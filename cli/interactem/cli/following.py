@@ -15,11 +15,11 @@ from typing import Any
 
 from interactem.cli.failures import InvalidError
 from interactem.cli.output import counted, print_json, print_table, say
-from interactem.engine.answers import Answers, TriggerResult, find_trigger, pull_trigger
+from interactem.engine.answers import TriggerResult, find_trigger, pull_trigger
 from interactem.engine.errors import UnknownRunError
 from interactem.engine.folders import RunFolder
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord
-from interactem.engine.live import check_parameters, set_parameters, taken_up
+from interactem.engine.live import change_parameters, check_parameters, set_parameters
 from interactem.engine.plan import Plan
 from interactem.engine.visiting import connected
 from interactem.spec import parse_assignment
@@ -140,9 +140,7 @@ def set_values(record: RunRecord, texts: Iterable[str], *, broker: str | None, a
         async with connected(record, broker) as (plan, storer):
             if not record.alive:
                 return await set_parameters(storer, plan, typed), {}
-            async with Answers.listening(storer.client, plan) as answers:
-                changed = await set_parameters(storer, plan, typed)
-                took = await taken_up(answers, plan, changed, seconds=TAKEN_SECONDS)
+            changed, took = await change_parameters(storer, plan, typed, seconds=TAKEN_SECONDS)
             return changed, {
                 key: f" ({took[key]} of {counted(plan.operator(key).replicas, 'replica')})" for key in took
             }
