@@ -47,7 +47,7 @@ def packed(message: BytesMessage, message_id: str) -> wire.Packed:
 
 
 def test_golden_bytes_of_an_ordinary_batch():
-    assert wire.FORMAT == "2 msgpack"
+    assert wire.FORMAT == "3 msgpack"
     assert wire.encode([packed(BytesMessage(data=b"hello"), "s.0")]) == PLAIN
     [message], ids, runs, about = wire.decode(PLAIN, "in")
     assert (message.id, message.port, message.data, message.meta, message.header.tracking, about) == (

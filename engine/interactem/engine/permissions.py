@@ -25,6 +25,7 @@ EXPORTS: tuple[dict[str, Any], ...] = (
     {"service": "i.>"},
     {"service": "$JS.ACK.>"},
     {"service": "$JS.API.CONSUMER.MSG.NEXT.>", **_MANY_ANSWERS},
+    {"service": "$JS.API.CONSUMER.INFO.>"},
     {"service": "$JS.API.DIRECT.GET.*", **_MANY_ANSWERS},
     {"service": "$JS.API.DIRECT.GET.*.>"},
     {"stream": "i.>"},
@@ -76,13 +77,20 @@ def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissi
     for output in operator.assignment.outputs:
         if output.edges:
             publish += _writing(names, output)
+        if output.shm:
+            publish += _asking(names, output)
     hear = [
         (user_name(reader.index, number), names.report(reader.index, number))
         for reader in plan.downstream(operator)
         for number in range(reader.replicas)
     ]
-    tell = names.report(own, replica), names.answers(own, replica)
-    return Permissions(tuple(publish), tell, (names.control(own, ">"), names.pokes(own)), tuple(hear))
+    tell = [names.report(own, replica), names.answers(own, replica)]
+    # who is done with which block of shared memory
+    tell += [names.released(entry.edge, replica) for entry in operator.assignment.inputs if entry.shm]
+    for edge in [edge for output in operator.assignment.outputs if output.shm for edge in output.edges]:
+        reader, _ = plan.reader(edge)
+        hear += [(user_name(reader.index, n), names.released(edge, n)) for n in range(reader.replicas)]
+    return Permissions(tuple(publish), tuple(tell), (names.control(own, ">"), names.pokes(own)), tuple(hear))
 
 
 def _reading(names: Names, operator: PlannedOperator, entry: Input, part: int) -> Iterator[str]:
@@ -100,6 +108,13 @@ def _writing(names: Names, output: Output) -> Iterator[str]:
     yield names.messages(output.stream, "*")
     for edge in output.edges:
         yield names.blob(edge, "*", "*")
+
+
+def _asking(names: Names, output: Output) -> Iterator[str]:
+    """How far the readers are, which is asked without saying anything."""
+    for edge, parts in zip(output.edges, output.edge_partitions, strict=True):
+        for part in range(parts):
+            yield f"$JS.API.CONSUMER.INFO.{names.stream(output.stream)}.{names.consumer(edge, part)}"
 
 
 def _consumers(names: Names, operator: PlannedOperator, entry: Input, part: int) -> tuple[tuple[str, str], ...]:

@@ -19,6 +19,8 @@ _STREAM_MOST = 512 * MEBIBYTE
 """What waits in one stream at most: more is no use to anyone, as the sender waits then."""
 _PARTS = 20
 """Into so many parts the store is divided; one of them is nobody's."""
+_KEPT_PARTS = 4
+"""One of so many parts of an arena may be kept by kernels, all of them together."""
 _MESSAGES_AT_LEAST = 4
 """So many of the largest messages fit into the smallest stream."""
 
@@ -143,8 +145,13 @@ def _planned_operator(value: Mapping[str, Any]) -> PlannedOperator:
     return PlannedOperator(**{**value, **typed})
 
 
-def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payload: int, max_message: int) -> Plan:
-    """The plan of a checked graph. `folders` has the folder of each operator that is not named by its image."""
+def make_plan(
+    graph: Graph, run: str, folders: Mapping[str, Path], *, max_payload: int, max_message: int, arena: int = 0
+) -> Plan:
+    """The plan of a checked graph. `folders` has the folder of each operator that is not named by its image.
+
+    `arena` is the size of each sending replica's shared memory; 0 for none.
+    """
     order = graph.order
     index_of = {key: index for index, key in enumerate(order)}
     streams: dict[tuple[str, str], int] = {}
@@ -157,7 +164,15 @@ def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payloa
         spec = graph.spec(key)
         parts = _partitions(graph, key)
         inputs = tuple(
-            Input(edge_of[str(edge)], edge.target.port, streams[edge.source.operator, edge.source.port], parts)
+            Input(
+                edge_of[str(edge)],
+                edge.target.port,
+                streams[edge.source.operator, edge.source.port],
+                parts,
+                arena > 0,
+                index_of[edge.source.operator],
+                graph.operators[edge.source.operator].replicas,
+            )
             for edge in graph.incoming(key)
         )
         outputs = tuple(
@@ -167,6 +182,8 @@ def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payloa
                 _stream_partitions(graph, key, port.name),
                 tuple(edge_of[str(edge)] for edge in graph.outgoing(key, port.name)),
                 tuple(sorted({index_of[edge.target.operator] for edge in graph.outgoing(key, port.name)})),
+                tuple(_partitions(graph, edge.target.operator) for edge in graph.outgoing(key, port.name)),
+                arena > 0 and bool(graph.outgoing(key, port.name)),
             )
             for port in spec.outputs
         )
@@ -183,6 +200,8 @@ def make_plan(graph: Graph, run: str, folders: Mapping[str, Path], *, max_payloa
             max_payload=max_payload,
             max_message=max_message,
             ack_wait=ACK_WAIT,
+            arena=arena if any(output.shm for output in outputs) else 0,
+            most_kept=arena // (_KEPT_PARTS * _most_readers(graph)) if inputs else 0,
         )
         parameters, mounts = split_mounts(spec, graph.parameters(key))
         connections = connections_named(spec, parameters)
@@ -213,6 +232,17 @@ def connections_named(spec: OperatorSpec, parameters: Mapping[str, Any]) -> dict
 def _partitions(graph: Graph, key: str) -> int:
     """A sink remembers what it has written, so the same message must come to the same replica of it each time."""
     return graph.operators[key].replicas if not graph.spec(key).outputs else 1
+
+
+def _most_readers(graph: Graph) -> int:
+    """How many replicas read from one operator, at most: what each may keep of its arena depends on it."""
+    readers = [sum(graph.operators[edge.target.operator].replicas for edge in graph.outgoing(key)) for key in graph.order]
+    return max(readers, default=1) or 1
+
+
+def senders(graph: Graph) -> int:
+    """How many replicas have somebody to send to."""
+    return sum(graph.operators[key].replicas for key in graph.order if graph.outgoing(key))
 
 
 def _stream_partitions(graph: Graph, key: str, port: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from interactem.engine.broker import MEBIBYTE, store_limit
+from interactem.engine.arenas import find_room
 from interactem.engine.connections import RunConnections, connections_of_graph, connections_of_plan
 from interactem.engine.containers.access import remarks
 from interactem.engine.environments import Environment, Progress
@@ -16,7 +17,7 @@ from interactem.engine.external_brokers import LEAST_PAYLOAD, NO_STORE, reachabl
 from interactem.engine.folders import FOLDER_TAKEN, RunFolder, new_run_id
 from interactem.engine.launching import make_ready
 from interactem.engine.own_broker import MAX_STORE, MIN_STORE, OWN_PAYLOAD
-from interactem.engine.plan import LauncherName, Plan, largest_payload, make_plan
+from interactem.engine.plan import LauncherName, Plan, largest_payload, make_plan, senders
 from interactem.engine.results import collect
 from interactem.runtime.connections import Address
 from interactem.spec import Graph, Problem, SpecError
@@ -50,6 +51,7 @@ async def prepare(
     run_dir: Path | None = None,
     broker: str | None = None,
     launcher: LauncherName = "process",
+    shm: bool = True,
     locked: Path | None = None,
     connections: Path | None = None,
     progress: Progress = lambda operator, text: None,
@@ -77,7 +79,9 @@ async def prepare(
     ready = await make_ready(launcher, used, images, progress, locked=pinned, source=str(locked))
     address, payload = (None, OWN_PAYLOAD) if broker is None else await reachable(run, broker)
     payload = max(LEAST_PAYLOAD, min(payload, OWN_PAYLOAD, largest_payload(graph, store_bytes)))
-    plan = _with_absolute_mounts(make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE))
+    arena = find_room().each(senders(graph)) if shm else 0
+    made = make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE, arena=arena)
+    plan = _with_absolute_mounts(made)
     plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file)
     if ready.user is not None:
         for remark in remarks(plan, ready.user):

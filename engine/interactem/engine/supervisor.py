@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from interactem.engine import streams
+from interactem.engine import arenas, streams
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.decisions import ENDED, State, restart_delay
 from interactem.engine.ends import Ends
@@ -195,6 +195,8 @@ class Supervisor:
                 replica.log.close()
         self._show_once()
         await self._leave_broker()
+        with suppress(OSError):
+            arenas.remove(self.plan.run)
         self._around.events.record("cleaned up", state=self.state, replicas=len(handles))
 
     async def _leave_broker(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
 
+from interactem.engine import arenas
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.connections import LaidConnections
 from interactem.engine.folders import EventLog, RunFolder
@@ -64,6 +65,10 @@ class Surroundings:
     def lay_down(self, plan: Plan) -> None:
         """Make the places that replicas need."""
         (self.folder.path / "slots").mkdir(exist_ok=True)
+        try:
+            arenas.make(plan)
+        except OSError as error:
+            self.events.record("shm", reason=f"messages go through the broker: there can be no arenas: {error}")
         for operator in plan.operators:
             folder = self.data_directory(operator)
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +89,7 @@ class Surroundings:
             "INTERACTEM_REPLICA": str(replica),
             "INTERACTEM_BROKER": self.address.url,
             **_threads(os.environ),
+            **self._arenas(run, operator),
         }
         places = {
             "INTERACTEM_OUTPUTS": Place(self.folder.outputs, f"{INSIDE}/outputs", writable=True, owned=True),
@@ -107,9 +113,16 @@ class Surroundings:
             run=run,
             image=self.images.get(operator.operator, ""),
             places=places,
-            binds=tuple(self._binds(operator)),
+            binds=(*self._binds(operator), *arenas.binds(run, operator, replica)),
             resources=operator.resources,
         )
+
+    def _arenas(self, run: str, operator: PlannedOperator) -> dict[str, str]:
+        """Where a replica finds shared memory."""
+        if not arenas.is_used(operator):
+            return {}
+        contained = operator.operator in self.images
+        return {"INTERACTEM_ARENAS": arenas.INSIDE if contained else str(arenas.folder_of(run))}
 
     def _command(self, operator: PlannedOperator) -> tuple[str, ...]:
         """Of a process; an image has its own."""

@@ -2,7 +2,7 @@
 
 Ends with 0 when the replica is done or was asked to stop, 1 where its dependencies cannot be set up, 2 for wrong
 settings, 3 where `run.py` does not load, 4 when the broker is gone, 5 where a source or a finish function failed for
-the last time, or there can be no state.
+the last time, there can be no state, or a message's data is gone from shared memory, 6 where others have done its work.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interactem.runtime.context import Context
-from interactem.runtime.errors import LoadError, SettingsError, SetUpError, StateError, TransportError
+from interactem.runtime.errors import (
+    ArenaLostError,
+    LoadError,
+    OvertakenError,
+    SettingsError,
+    SetUpError,
+    StateError,
+    TransportError,
+)
 from interactem.runtime.init import stand_behind_init
 from interactem.runtime.loading import load, user_traceback
 from interactem.runtime.replica import FinishError, Replica, SourceError
@@ -29,6 +37,9 @@ from interactem.runtime.transports.nats import NatsTransport
 
 SWITCH_SECONDS = 0.001
 """How long the kernel's thread may keep the transport's waiting for the interpreter."""
+
+OVERTAKEN = 6
+"""The exit code of a replica that was stopped for so long that others have done its work."""
 
 GARBAGE_OBJECTS = 20_000
 """A batch makes thousands of objects that end with it: looking for cycles among them is a fifth of a message's cost."""
@@ -53,9 +64,12 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except SetUpError as error:
         log.error("%s\n%s", error, user_traceback(error.error))
         return 1
-    except (SourceError, FinishError, StateError) as error:
+    except (SourceError, FinishError, StateError, ArenaLostError) as error:
         log.error("%s", error)
         return 5
+    except OvertakenError as error:
+        log.error("%s", error)
+        return OVERTAKEN
 
 
 def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
@@ -81,7 +95,13 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
         )
         context.init_data = {**transport.parameters(), **secrets.connections}
         own = secrets.connections
-        replica = Replica(assignment, kernel, transport, context, parameters=own, slot=slot, arm=_end_after)
+        if any(entry.shm for entry in assignment.inputs) and settings.arenas is None:
+            raise SettingsError(
+                "INTERACTEM_ARENAS is not set, and messages come in shared memory: start the run with --no-shm"
+            )
+        replica = Replica(
+            assignment, kernel, transport, context, parameters=own, slot=slot, arm=_end_after, arenas=settings.arenas
+        )
         _stop_when_asked(replica)
         faulthandler.enable()
         # a call that outlasts its limit ends the process even while it keeps the interpreter to itself

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 2
+VERSION = 3
+_READ = frozenset({2, VERSION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,12 @@ class Input:
     port: str
     stream: int
     partitions: int = 1
+    shm: bool = False
+    """Whether large messages come in shared memory."""
+    sender: int = 0
+    """The index of the operator that it comes from."""
+    senders: int = 1
+    """How many replicas that has."""
 
     def partition(self, replica: int) -> int:
         return replica if self.partitions > 1 else 0
@@ -37,6 +44,10 @@ class Output:
     partitions: int = 1
     edges: tuple[int, ...] = ()
     readers: tuple[int, ...] = ()
+    edge_partitions: tuple[int, ...] = ()
+    """Of each edge."""
+    shm: bool = False
+    """Whether large messages go in shared memory: all that read them are on one host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,10 @@ class Assignment:
     max_message: int = 2**30
     """Bytes that one message holds at most."""
     ack_wait: float = 5.0
+    arena: int = 0
+    """Bytes of each replica's arena; 0 where it has none."""
+    most_kept: int = 0
+    """Bytes of others' arenas that a kernel of a replica may keep beyond its call."""
 
     @property
     def is_source(self) -> bool:
@@ -69,11 +84,13 @@ class Assignment:
     @classmethod
     def from_value(cls, value: dict[str, Any]) -> Assignment:
         fields = dict(value)
-        if fields.pop("version", None) != VERSION:
+        if fields.pop("version", None) not in _READ:
             raise ValueError(f"an assignment of version {value.get('version')!r}; this runtime reads {VERSION}")
         fields["inputs"] = tuple(Input(**item) for item in fields["inputs"])
-        fields["outputs"] = tuple(
-            Output(**{**item, "edges": tuple(item["edges"]), "readers": tuple(item["readers"])})
-            for item in fields["outputs"]
-        )
+        fields["outputs"] = tuple(map(_output, fields["outputs"]))
         return cls(**fields)
+
+
+def _output(value: dict[str, Any]) -> Output:
+    lists = ("edges", "readers", "edge_partitions")
+    return Output(**{**value, **{name: tuple(value.get(name, ())) for name in lists}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from interactem.runtime import wire
@@ -10,7 +10,9 @@ from interactem.runtime.blobs import Reference
 from interactem.runtime.errors import WireError
 from interactem.runtime.ids import Run, Series, runs_of, text
 from interactem.runtime.messages import BytesMessage
+from interactem.runtime.references import References
 from interactem.runtime.transports import Delivery
+from interactem.runtime.views import Lease, Views
 
 _LATEST = 2**33
 """Seconds since 1970 that nothing waits for: who writes it wants a message never to be tried."""
@@ -40,6 +42,9 @@ class Batch:
     redriven: int = 0
     reference: Reference | None = None
     blob: memoryview | None = None
+    references: References | None = None
+    leases: list[Lease] = field(default_factory=list)
+    _placed: list[tuple[memoryview | None, Lease | None]] = field(default_factory=list)
     _untouched: list[BytesMessage] | None = None
 
     @classmethod
@@ -62,6 +67,7 @@ class Batch:
         self.reference = Reference.of(about)
         if self.reference is not None and len(self.messages) != 1:
             raise WireError(f"{len(self.messages)} messages refer to one piece of data that is stored apart")
+        self.references = References.of(about, len(self.messages))
 
     @property
     def size(self) -> int:
@@ -88,7 +94,29 @@ class Batch:
         messages = wire.decode(self.delivery.payload, self.port).messages
         if self.blob is not None:
             messages[0].data = self.blob
+        self._give_placed(messages)
         return messages
+
+    def look(self, views: Views) -> bool:
+        """Give the messages their data in shared memory. Returns False where some of it is gone; raises as `views`."""
+        if self.references is None:
+            return True
+        self._placed = views.look(self.references)
+        self.leases = [lease for _, lease in self._placed if lease is not None]
+        for lease, earlier in zip(self.leases, self.delivery.leases, strict=False):  # there are none, or as many
+            lease.take_over(earlier)
+        self.delivery.leases = self.leases
+        self._give_placed(self.messages)
+        return all(lease.valid for lease in self.leases)
+
+    def _give_placed(self, messages: list[BytesMessage]) -> None:
+        for message, (data, _) in zip(messages, self._placed, strict=False):  # there are none, or as many
+            if data is not None:
+                message.data = data
+
+    def forget(self) -> None:
+        """Nothing of it is looked at any more: what is alive of it then is kept by the kernel."""
+        self.messages, self._placed, self._untouched = [], [], None
 
     def untouched(self, index: int) -> BytesMessage:
         """A message as it came, for those who only store it."""

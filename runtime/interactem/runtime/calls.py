@@ -37,6 +37,7 @@ class Caller:
         # a coroutine is cancelled by its event loop; what blocks the loop is ended a little later
         self.hard_limit = (timeout * 1.1 + 1 if kernel.coroutine else timeout) if timeout else 0.0
         self._arm = arm
+        self.armed = False
         self.invoke = self._invocation()
         if kernel.model is not None:
             self.invoke = _with_typed(self.invoke, TypedParameters(kernel.model))
@@ -77,11 +78,13 @@ class Caller:
         """A call begins."""
         if self.hard_limit:
             self._arm(self.hard_limit)
+            self.armed = True
 
     def disarm(self) -> None:
         """It is over."""
         if self.hard_limit:
             self._arm(0)
+            self.armed = False
 
     def messages(self, result: Any) -> Iterable[BytesMessage]:
         """The messages in what `invoke` returned, as the kernel makes them. Raises as `call` does."""

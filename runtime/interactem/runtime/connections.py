@@ -148,11 +148,16 @@ class Storer:
         loop = asyncio.get_running_loop()
         wait = _REFUSED_FIRST
         until = loop.time() + PATIENCE
+        again = False
         while True:
             answer = await self._ask(item.subject, item.payload, headers)
             refusal = _refusal(answer)
             if refusal is None:
-                return _sequence(answer)
+                sequence = _sequence(answer)
+                if item.stored is not None:
+                    item.stored(sequence, again)
+                return sequence
+            again = again or answer is None  # it may have been stored, only that nobody said so
             code, reason = refusal
             if code in _FULL:
                 until = loop.time() + PATIENCE

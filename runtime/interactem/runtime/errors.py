@@ -13,6 +13,8 @@ InteractemRuntimeError
 ├── PathMappingError       path mapping rules are not what they should be
 ├── WireError              bytes from the broker are not a batch that we can read
 ├── MessageTooLargeError   a message is over the bound of what one message may hold
+├── ArenaLostError         what a message refers to is not in shared memory any more
+├── OvertakenError         the replica was stopped for so long that another one did its work
 ├── StateError             a kernel has state, but nothing says which replica's
 ├── SettingsError          the environment does not say what the runtime needs to know
 └── TransportError         the broker is gone, or does not do what it should
@@ -122,6 +124,20 @@ class MessageTooLargeError(InteractemRuntimeError, ValueError):
         super().__init__(f"{size:,} bytes of {what} are over a message's bound of {bound:,}; send it in smaller parts")
         self.size = size
         self.bound = bound
+
+
+class ArenaLostError(InteractemRuntimeError):
+    """A message's data was in shared memory, and is not any more."""
+
+
+class OvertakenError(InteractemRuntimeError):
+    """The replica was stopped for so long that its messages were done by another one, and their memory used again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this replica was stopped for so long that another one did its work; it starts again, and nothing of what "
+            "it was at is used"
+        )
 
 
 class StateError(InteractemRuntimeError):

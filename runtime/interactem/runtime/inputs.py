@@ -10,7 +10,7 @@ from interactem.runtime.batches import Batch
 from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.effects import COMMIT_BYTES, Applied, Effects, ranges
-from interactem.runtime.errors import StateError, WireError
+from interactem.runtime.errors import ArenaLostError, OvertakenError, StateError, WireError
 from interactem.runtime.failures import Failure, is_last
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import NO_SERIES, Series, output_id
@@ -23,6 +23,7 @@ from interactem.runtime.slot import Slot
 from interactem.runtime.statistics import Counts
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Transport, Work
+from interactem.runtime.views import Lease, Views
 
 RETRY_BACKLOG = 10_000
 """With so many messages waiting to be tried again, a failing one is tried again at once, so that the store lasts."""
@@ -46,6 +47,7 @@ class Inputs:
         retries: Retries,
         counts: Counts,
         slot: Slot,
+        views: Views,
     ) -> None:
         self._assignment = assignment
         self._names = Names(assignment.run)
@@ -61,6 +63,8 @@ class Inputs:
         self._counts = counts
         self._sampler = Sampler(counts)
         self._slot = slot
+        self._views = views
+        self._leases: list[Lease] = []  # of the batch that the kernel is given
         self._waited = 0.0
         self._index = 0  # of the message that the kernel was given last, in its batch
 
@@ -77,6 +81,10 @@ class Inputs:
         if batch.messages:
             seconds = time.perf_counter() - started - self._waited
             self._counts.timed(len(batch.messages), seconds)
+        if self._leases:
+            self._leases = []
+            batch.forget()
+            self._context._message = None
         self._settle(batch, kept=kept)
         self._hearing.wait_for_room()
 
@@ -102,7 +110,40 @@ class Inputs:
         if batch.reference is not None and not self._fetch(batch):
             self._settle(batch, kept=False)
             return None
+        if batch.references is not None and not self._look(batch):
+            self._transport.forget(delivery)
+            return None
+        self._leases = batch.leases
         return batch
+
+    def _look(self, batch: Batch) -> bool:
+        """Fill in data that is in shared memory; False where another replica was handed the batch, and has done it.
+
+        Raises `ArenaLostError` where what nobody has done is gone.
+        """
+        why = "its block is used for something else"
+        try:
+            if batch.look(self._views):
+                return True
+            lost = self._views.is_lost(batch.delivery.edge, batch.delivery.sequence)
+        except ArenaLostError as error:
+            why, lost = str(error), True
+        if not self._effects.unseen(batch):
+            return True  # nobody needs the data
+        if lost:
+            names = ", ".join(batch.id(index) for index in range(min(3, len(batch.ids))))
+            more = f" and {len(batch.ids) - 3} more" if len(batch.ids) > 3 else ""
+            raise ArenaLostError(f"input {batch.port}: the data of {names}{more} is gone: {why}")
+        self._context.logger.info("%s came once more after it was done; dropped", batch.id(0))
+        return False
+
+    def _check(self) -> None:
+        """Before anything leaves: whether what the kernel has looked at was meant for it.
+
+        Raises `OvertakenError` where it was not.
+        """
+        if self._leases or self._views.kept:
+            self._views.check(self._leases)
 
     def _fetch(self, batch: Batch) -> bool:
         """Fill in data that is stored apart; False where it is not needed any more."""
@@ -192,11 +233,12 @@ class Inputs:
                 if indexes and not self._hearing.stopped:
                     self._effects.commit_pending()
             return None
-        except StateError:
+        except (StateError, OvertakenError):
             raise  # no message is to blame for it
         except Exception as error:
             self._outbox.check()
             self._slot.leave()
+            self._check()
             failure = Failure.of(error, batch.failed + 1, self._context.mask.text)
         self._retries.log(f"message {batch.id(self._index)}", failure)
         self._keep(batch, range(indexes.start, self._index), made)
@@ -279,6 +321,7 @@ class Inputs:
 
     def _send(self, made: list[Sent]) -> bool:
         """Send what was made so far, unless it has to be kept until the next checkpoint."""
+        self._check()
         if self._effects.active:
             return False
         self._counts.sent += len(made)
@@ -305,6 +348,8 @@ class Inputs:
         batch = Batch.open(delivery, self._ports[delivery.edge])
         if batch.reference is not None:
             batch.fill(self._transport.read_blob(batch.reference.subjects(self._names, delivery.edge)))
+        if not batch.look(self._views):
+            raise OvertakenError
         self._slot.begin(delivery.edge, batch.runs, batch.failed + 1)
         self._context.attempt = batch.failed + 1
         made: list[Sent] = []

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from interactem.runtime import blobs, wire
+from interactem.runtime.arena import Arena, Placed, Reader
 from interactem.runtime.assignment import Assignment, Output
 from interactem.runtime.blobs import HEADROOM, Reference
 from interactem.runtime.errors import MessageTooLargeError
 from interactem.runtime.ids import partition, text
+from interactem.runtime.references import BlockReference, References
 from interactem.runtime.subjects import Names, short_hash
 from interactem.runtime.transports import Delivery, Store, Work
+from interactem.runtime.views import Views
 from interactem.runtime.wire import WEIGHT, Packed
 
 BATCH_BYTES = 262_144
@@ -25,6 +28,8 @@ BATCH_MESSAGES = 1_024
 BATCH_SECONDS = 0.05
 """How long the slowest kernel that reads a batch may take for it, about."""
 STORES_AT_ONCE = 64
+BATCH_BYTES_PLACED = 16 * 2**20
+"""So much of shared memory one batch refers to, about: what is read soon after it was written is in the caches."""
 _ROOM_BYTES = 4 * 2**20
 _ROOM_MESSAGES = 4_096
 """More would be out of the caches before they are encoded."""
@@ -61,14 +66,17 @@ class Outbox:
     `idle`, the transport waits for `wake`; it sets both.
     """
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, replica: int = 0) -> None:
         self.limits = [1] * len(assignment.outputs)
         self.lingers = False
         self.unheard = any(output.readers for output in assignment.outputs)
         self.idle = True
         self.wake: Callable[[], None] = lambda: None
+        self.arena: Arena | None = None
+        self.views: Views | None = None
         self.locate: Callable[[Any], Store]
         self._assignment = assignment
+        self.replica = replica
         self._names = Names(assignment.run)
         self._most_bytes = min(BATCH_BYTES, assignment.max_payload - HEADROOM)
         self.small = min(self._most_bytes // 2, assignment.max_message)
@@ -95,6 +103,9 @@ class Outbox:
 
         Of places only the latest is ever looked at.
         """
+        if self.arena is not None:
+            weight = weight_of(messages)  # without what lies in the arena
+            self.arena.handed([packed[4] for _, packed in messages if type(packed[4]) is Placed])
         self._bytes_in += weight
         self._messages_in += len(messages)
         self._items.append((messages, weight, place))
@@ -128,7 +139,7 @@ class Outbox:
 
     def check_size(self, packed: Packed) -> None:
         """Raises `MessageTooLargeError` for a message that cannot be stored, so that its author hears of it."""
-        size = len(packed[4])
+        size = len(packed[4]) if type(packed[4]) is not Placed else wire.REFERENCE_BYTES
         if size > self._assignment.max_message:
             raise MessageTooLargeError(size, self._assignment.max_message)
         described, bound = packed[WEIGHT] - size, self._most_bytes // 2
@@ -223,36 +234,64 @@ class Outbox:
     def _cut(self, group: list[Packed], limit: int) -> Iterable[tuple[bool, list[Packed]]]:
         """The group in batches that fit; True beside a message that fits into no batch."""
         room, largest = self._most_bytes, self._assignment.max_payload - HEADROOM
-        if len(group) <= limit and sum([packed[WEIGHT] for packed in group]) <= room:
+        if self.arena is None and len(group) <= limit and sum([packed[WEIGHT] for packed in group]) <= room:
             yield False, group
             return
         batch: list[Packed] = []
-        weight = 0
+        weight = placed = 0
         for packed in group:
             added = packed[WEIGHT]
             whole = added > largest
-            if batch and (whole or len(batch) >= limit or weight + added > room):
+            full = len(batch) >= limit or weight + added > room or placed > BATCH_BYTES_PLACED
+            if batch and (whole or full):
                 yield False, batch
-                batch, weight = [], 0
+                batch, weight, placed = [], 0, 0
             if whole:
                 yield True, [packed]
             else:
                 batch.append(packed)
                 weight += added
+                placed += len(packed[4]) if type(packed[4]) is Placed else 0
         if batch:
             yield False, batch
 
     def _batch(self, output: Output, part: int, group: list[Packed]) -> Store:
-        payload, name = wire.encode_named(group)
-        return Store(self._names.messages(output.stream, part), payload, name, wire=True)
+        arena, subject = self.arena, self._names.messages(output.stream, part)
+        placed = [packed[4] for packed in group if type(packed[4]) is Placed] if arena is not None else []
+        if arena is None or not placed:
+            payload, name = wire.encode_named(group)
+            return Store(subject, payload, name, wire=True)
+        here = self._assignment.operator, self.replica
+        blocks = [_reference_to(packed[4]) for packed in group]
+        bare = [(*packed[:4], b"" if type(packed[4]) is Placed else packed[4], packed[WEIGHT]) for packed in group]
+        payload, name = wire.encode_named(bare, References(*here, arena.identity, blocks).to_value())
+        readers = [(edge, part % count) for edge, count in zip(output.edges, output.edge_partitions, strict=True)]
+        return Store(subject, payload, name, wire=True, stored=_noted(arena, placed, readers))
 
     def _reference(self, output: Output, part: int, packed: Packed, blobs_first: list[Store]) -> Store:
         """One copy of the data for each edge, and a batch that says where it is."""
         limit = self._assignment.max_payload
         series, number, meta, tracking, data, weight = packed
+        if isinstance(data, Placed):
+            raise TypeError("what lies in an arena is not stored apart")
         reference = Reference(f"{output.stream}-{short_hash(text(series, number))}", len(blobs.pieces(data, limit)))
         for edge in output.edges:
             blobs_first += blobs.stores(reference.subjects(self._names, edge), data, limit)
         alone = [(series, number, meta, tracking, b"", weight)]
         payload, name = wire.encode_named(alone, reference.to_value())
         return Store(self._names.messages(output.stream, part), payload, name, wire=True)
+
+
+def _reference_to(data: wire.Data) -> BlockReference | None:
+    if type(data) is not Placed:
+        return None
+    return BlockReference(data.block.number, data.block.generation, data.block.offset, data.size)
+
+
+def _noted(arena: Arena, placed: list[Placed], readers: list[Reader]) -> Callable[[int, bool], None]:
+    """Lets the arena know under which sequence a batch was stored."""
+
+    def stored(sequence: int, again: bool) -> None:
+        arena.stored(placed, readers, sequence, again=again)
+
+    return stored

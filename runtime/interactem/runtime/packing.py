@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from interactem.runtime import wire
 from interactem.runtime.assignment import Assignment
+from interactem.runtime.errors import MessageTooLargeError
 from interactem.runtime.ids import Series
-from interactem.runtime.messages import BytesMessage
+from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage
 from interactem.runtime.outbox import Outbox, Sent
 from interactem.runtime.wire import WEIGHT, pack
 
 
 class Packing:
-    """Packs messages for the outputs that somebody reads."""
+    """Packs messages for the outputs that somebody reads.
 
-    def __init__(self, assignment: Assignment, outbox: Outbox) -> None:
+    `copies` says that what is made must outlast shared memory: it does not go there then. `told` is given a line about
+    what cannot go there, once.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        outbox: Outbox,
+        *,
+        copies: Callable[[], bool] = lambda: True,
+        told: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.ports = tuple(output.port for output in assignment.outputs)
         read = {output.port: index for index, output in enumerate(assignment.outputs) if output.edges}
         self._outputs: dict[str | None, tuple[int, ...]] = {None: tuple(read.values())}
         self._outputs |= {port: (read[port],) if port in read else () for port in self.ports}
         self._check = outbox.check_size
         self._small = outbox.small
+        self._assignment = assignment
+        self._outbox = outbox
+        self._copies = copies
+        self._told = told
+        self._large = VIEW_FROM if any(output.shm for output in assignment.outputs) else assignment.max_message + 1
 
     def pack_into(
         self,
@@ -32,13 +52,61 @@ class Packing:
 
         `given` is what it was made from. Raises what `wire.pack` raises, and `MessageTooLargeError`.
         """
+        data = message.data
+        outputs = self._outputs[message.target]
+        if (type(data) is not bytes or len(data) > self._large) and self._outbox.arena is not None:
+            view = _bytes_of(data)
+            if view.nbytes > self._large and not self._copies():
+                return self._place_into(made, message, series, number, given, view)
         packed = pack(message, series, number, given)
         weight = packed[WEIGHT]
         if weight > self._small:
             self._check(packed)
-        outputs = self._outputs[message.target]
         if len(outputs) == 1:
             made.append((outputs[0], packed))
         else:
             made.extend([(output, packed) for output in outputs])
         return weight
+
+    def _place_into(
+        self,
+        made: list[Sent],
+        message: BytesMessage,
+        series: Series,
+        number: int,
+        given: BytesMessage | None,
+        view: memoryview,
+    ) -> int:
+        """The same for a message whose data goes into the arena, where its readers are on this host."""
+        arena, assignment = self._outbox.arena, self._assignment
+        if view.nbytes > assignment.max_message:
+            raise MessageTooLargeError(view.nbytes, assignment.max_message)
+        outputs = self._outputs[message.target]
+        near = [output for output in outputs if assignment.outputs[output].shm]
+        far = [output for output in outputs if output not in near]
+        placed = None
+        if near and arena is not None:
+            edges = [edge for output in near for edge in assignment.outputs[output].edges]
+            placed = arena.place(view, edges, len(near))
+        if placed is None:
+            far = list(outputs)
+            if arena is not None and near and view.nbytes > arena.capacity:
+                bound = arena.capacity // 2**20
+                self._told(f"messages of {view.nbytes / 2**20:,.0f} MiB do not fit into the arena of {bound:,} MiB")
+        else:
+            packed = wire.packed_with(message, series, number, given, placed)
+            self._check(packed)
+            made.extend([(output, packed) for output in near])
+        if far:
+            packed = pack(message, series, number, given)
+            self._check(packed)
+            made.extend([(output, packed) for output in far])
+        return view.nbytes
+
+
+def _bytes_of(data: Buffer) -> memoryview:
+    """All of it as bytes, one behind the other; copied only where it does not lie so."""
+    view = memoryview(data)
+    if not view.nbytes:
+        return memoryview(b"")
+    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())

@@ -11,8 +11,10 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from interactem.runtime.arena import Arena
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
@@ -34,6 +36,8 @@ from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Record, Store, Transport, Work
 from interactem.runtime.triggers import Triggers
 from interactem.runtime.typed_parameters import validated
+from interactem.runtime.views import Views, arena_name
+from interactem.runtime.waiting import Waiting
 
 __all__ = ["FinishError", "Replica", "SourceError"]
 
@@ -43,7 +47,8 @@ _LONGEST_WAIT = 1.0
 class Replica:
     """Runs `kernel` as one replica of the operator that `assignment` describes, until the stream's end.
 
-    `arm` starts the time limit of a call in seconds (0: stops it); it ends the process when the limit is over.
+    `arm` starts the time limit of a call in seconds (0: stops it); it ends the process when the limit is over. `arenas`
+    is the folder with the arenas of the run, if there is shared memory.
     """
 
     def __init__(
@@ -57,28 +62,37 @@ class Replica:
         slot: Slot | None = None,
         arm: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.time,
+        arenas: Path | None = None,
     ) -> None:
+        slot = slot or Slot()
         self.counts = Counts(storing_times=transport.storing, telling=context.telling)
         names = Names(assignment.run)
         self._record = names.record(assignment.operator, context.replica, "checkpoint")
         self._finished = names.record(assignment.operator, context.replica, "finished")
         self._transport = transport
-        self._outbox = outbox = Outbox(assignment)
+        self._outbox = outbox = Outbox(assignment, context.replica)
         place = assignment.operator, context.replica
         self._reporter = reporter = Reporter(transport, names.report(*place), names.events(*place), self.counts)
         reporter.look = self._look
+        self._told: set[str] = set()
         self._log = log = FailureLog(context.logger)
         self._effects = effects = Effects(assignment, context, outbox, transport)
         self._hearing = hearing = Hearing(
             assignment, transport, outbox, reporter, parameters, effects.forget, names.answers(*place)
         )
+        outbox.views = views = Views(arenas, assignment.most_kept, context.logger)
+        outbox.arena = arena = self._arena(assignment, context, arenas)
+        # what a checkpoint has in it must outlast shared memory
         packing = Packing(assignment, outbox)
+        sharing = packing if arena is None else Packing(
+            assignment, outbox, copies=lambda: effects.active and not assignment.is_source, told=self._tell_once
+        )  # fmt: skip
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
         self._dependencies = Dependencies(kernel, context)
         self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout, arm=arm)
         self._source: Source | None = None
         if assignment.is_source:
-            self._source = Source(assignment, caller, packing, context, hearing, outbox, effects, reporter, log)
+            self._source = Source(assignment, caller, sharing, context, hearing, outbox, effects, reporter, log)
         beside = self._source.send_beside if self._source is not None else None
         triggers = Triggers(caller, packing, context, hearing, outbox, effects, reporter, log, beside)
         hearing.on_poke = triggers.take
@@ -86,13 +100,31 @@ class Replica:
             hearing.check = partial(validated, kernel.model)
         retries = Retries(assignment, context.replica, reporter, log, effects.store, clock)
         self._inputs = Inputs(
-            assignment, caller, packing, transport, context, hearing, outbox, effects, retries,
-            self.counts, slot or Slot(),
+            assignment, caller, sharing, transport, context, hearing, outbox, effects, retries,
+            self.counts, slot, views,
         )  # fmt: skip
+        if arena is not None:
+            arena.patience = Waiting(caller, slot, reporter, outbox, hearing)
         self._ending: Ending | None = None
         if kernel.finish is not None:
             last = Caller(kernel.finish, context, packing.ports, assignment.timeout, arm=arm)
             self._ending = Ending(assignment, last, packing, context, hearing, effects, reporter, log)
+
+    def _arena(self, assignment: Assignment, context: Context, arenas: Path | None) -> Arena | None:
+        """This replica's own; None where it has none, or cannot have it: then everything goes through the broker."""
+        if not assignment.arena or arenas is None:
+            return None
+        edges = [edge for output in assignment.outputs if output.shm for edge in output.edges]
+        try:
+            return Arena(arenas / arena_name(assignment.operator, context.replica), assignment.arena, edges)
+        except (OSError, ValueError) as error:
+            self._tell_once(f"there can be no arena: {error}")
+            return None
+
+    def _tell_once(self, why: str) -> None:
+        if why not in self._told:
+            self._told.add(why)
+            self._reporter.event("shm", {"reason": f"messages go through the broker: {why}"})
 
     def run(self) -> None:
         """Returns when everything is stored and the engine knows that this replica is done."""

@@ -11,6 +11,7 @@
 | `INTERACTEM_DATA_DIRECTORY` | where mounts appear; default `/mnt` |
 | `INTERACTEM_CONNECTIONS` | a file with the values of the operator's connections; may be absent |
 | `INTERACTEM_SLOT` | the crash slot's file; may be absent |
+| `INTERACTEM_ARENAS` | the folder with the arenas of the run; absent where there is no shared memory |
 | `INTERACTEM_PARENT` | the process to die with; may be absent |
 """
 
@@ -35,6 +36,7 @@ class Settings:
     slot: Path | None = None
     parent: int | None = None
     connections: Path | None = None
+    arenas: Path | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -66,6 +68,7 @@ class Settings:
             outputs=path("OUTPUTS") or Path("outputs"),
             slot=path("SLOT"),
             connections=path("CONNECTIONS"),
+            arenas=path("ARENAS"),
             parent=number("PARENT", 0) or None,
         )
         if wrong:

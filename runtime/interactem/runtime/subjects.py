@@ -13,6 +13,7 @@ told by subject alone (the engine's `permissions`), so whatever belongs to one o
 | blobs: what is too large for one NATS message | `i-<run>-b` | `i.<run>.b.<edge>.<blob>.<chunk>` |
 | pieces of a record that is too large for one | `i-<run>-b` | `i.<run>.k.<operator>.<replica>.<record>.<chunk>` |
 | reports: a replica's numbers, not stored | | `i.<run>.m.<operator>.<replica>` |
+| released: blocks of shared memory that a reader is done with, not stored | | `i.<run>.f.<edge>.<replica>` |
 | events: what went wrong in a replica, not stored | | `i.<run>.e.<operator>.<replica>` |
 | numbers: those of all operators, from the supervisor, not stored | | `i.<run>.n` |
 
@@ -88,6 +89,10 @@ class Names:
     def numbers(self) -> str:
         """Where the supervisor tells the numbers of all operators. Nothing of it is stored."""
         return f"i.{self.run}.n"
+
+    def released(self, edge: int, replica: int | str) -> str:
+        """Where a reader says which blocks of shared memory it is done with."""
+        return f"i.{self.run}.f.{edge}.{replica}"
 
     def events(self, operator: int | str, replica: int | str) -> str:
         return f"i.{self.run}.e.{operator}.{replica}"

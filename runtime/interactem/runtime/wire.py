@@ -19,14 +19,19 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from interactem.runtime.arena import Placed
 from interactem.runtime.errors import WireError
 from interactem.runtime.ids import MOST, Run, Series, file, runs_of, series_of, text
 from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage
 
 HEADER = "Interactem-Wire"
-FORMAT = "2 msgpack"
+FORMAT = "3 msgpack"
+_READ = frozenset({"2 msgpack", FORMAT})
+"""Version 2 is the same without references."""
 
-Packed = tuple[Series, int, bytes, bytes, Buffer, int]
+Data = Buffer | Placed
+"""Bytes, or where they lie in an arena."""
+Packed = tuple[Series, int, bytes, bytes, Data, int]
 """A message made ready for the wire when it was sent: what its author does to it later changes nothing.
 
 Its id (series and number), meta, tracking, data, and its weight: the bytes that it adds to a batch, at most. A plain
@@ -43,6 +48,9 @@ _SHORT = 500
 _OVERHEAD = 16
 """Bytes of the head for each message, at most, beside id, meta and tracking."""
 
+REFERENCE_BYTES = 48
+"""What a reference to a block takes, at most."""
+
 _pack_plain = msgpack.Packer(autoreset=True, strict_types=True).pack
 """Packs nothing but msgpack's own types, of which a key can only be a plain one: that can be read again."""
 
@@ -56,6 +64,13 @@ def pack(message: BytesMessage, series: Series, number: int, given: BytesMessage
     data = message.data
     if type(data) is not bytes:
         data = _unchangeable(data)
+    return packed_with(message, series, number, given, data)
+
+
+def packed_with(
+    message: BytesMessage, series: Series, number: int, given: BytesMessage | None, data: Data
+) -> Packed:
+    """`message` made ready with `data` in the place of its own: bytes that cannot change, or a place in an arena."""
     header = message._header
     if isinstance(header, tuple):
         meta, tracking = header
@@ -66,7 +81,8 @@ def pack(message: BytesMessage, series: Series, number: int, given: BytesMessage
         tracking = _NIL if inherits else _packed_tracking(header.tracking)
     if inherits and given is not None:
         tracking = _tracking_of(given)
-    return series, number, meta, tracking, data, len(data) + len(meta) + len(tracking) + series.weight + _OVERHEAD
+    size = len(data) if type(data) is not Placed else REFERENCE_BYTES
+    return series, number, meta, tracking, data, size + len(meta) + len(tracking) + series.weight + _OVERHEAD
 
 
 def _tracking_of(message: BytesMessage) -> bytes:
@@ -168,7 +184,7 @@ def _column(values: Sequence[bytes], nothing: bytes) -> bytes:
 
 def check_format(format: str | None) -> None:
     """Raises `WireError` for a version or codec that this version does not read."""
-    if format != FORMAT:
+    if format not in _READ:
         raise WireError(f"unknown wire format {format!r}: this version reads {FORMAT!r}")
 
 

@@ -11,7 +11,7 @@ A transport moves bytes and knows nothing of kernels, retries or state: those ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,7 @@ from interactem.runtime.histograms import Histogram
 
 if TYPE_CHECKING:
     from interactem.runtime.outbox import Outbox
+    from interactem.runtime.views import Lease
 
 
 @dataclass(slots=True)
@@ -35,6 +36,8 @@ class Delivery:
     """How many batches wait behind it, where the transport knows."""
     stored: float = 0.0
     """When it was stored, in seconds since 1970; 0 where the transport does not know."""
+    leases: Sequence[Lease] = ()
+    """The blocks of shared memory that it refers to, once it was looked at."""
 
 
 @dataclass(slots=True)
@@ -54,6 +57,8 @@ class Store:
     id: str | None = None
     wire: bool = False
     """Whether the payload is a batch, to be marked with the wire format."""
+    stored: Callable[[int, bool], None] | None = None
+    """Is told the sequence once it is stored, and whether it may be so twice. From the transport's thread."""
 
 
 @dataclass(slots=True)
@@ -105,6 +110,10 @@ class Transport(Protocol):
 
     def defer(self, delivery: Delivery, delay: float) -> None:
         """Give a delivery back, to be handed out again in `delay` seconds."""
+        ...
+
+    def forget(self, delivery: Delivery) -> None:
+        """Neither settle a delivery nor keep it: if nobody else has settled it, it is handed out again."""
         ...
 
     def report(self, subject: str, payload: bytes) -> None:

@@ -28,6 +28,7 @@ from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
 from interactem.runtime.transports.pulling import Pace, Pulling
+from interactem.runtime.transports.sharing import Sharing
 
 LINGER_SECONDS = 0.005
 UNHEARD_SECONDS = 0.002
@@ -50,6 +51,7 @@ class NatsTransport:
         self._inbox: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._outbox: Outbox | None = None
         self._pullings: dict[tuple[int, bool], Pulling] = {}
+        self._sharing: Sharing | None = None
         self._pace = Pace()
         self._ended = False
         self._after: Store | None = None
@@ -117,6 +119,9 @@ class NatsTransport:
     def defer(self, delivery: Delivery, delay: float) -> None:
         nak = b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode()
         self._call(self._hand_back(delivery, nak))
+
+    def forget(self, delivery: Delivery) -> None:
+        self._loop.call_soon_threadsafe(self._forget, delivery)
 
     def report(self, subject: str, payload: bytes) -> None:
         self._call(self._publish(subject, payload))
@@ -195,6 +200,16 @@ class NatsTransport:
             await self._pull(entry, retry=True)
         self._keep(self._work())
         self._keep(self._extend(assignment.ack_wait / 3))
+        await self._share(assignment)
+
+    async def _share(self, assignment: Assignment) -> None:
+        outbox = self._opened()
+        if outbox.views is None:
+            return
+        self._sharing = Sharing(assignment, self._replica, outbox.arena, outbox.views, self._storer, self._publish)
+        for subject in self._sharing.subjects:
+            await self._client.subscribe(subject, cb=self._sharing.on_released)
+        self._keep(self._sharing.run())
 
     def _keep(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = self._loop.create_task(coroutine)
@@ -328,13 +343,21 @@ class NatsTransport:
         await self._storer.store(item)
 
     async def _settle(self, delivery: Delivery) -> None:
-        await self._hand_back(delivery, b"+ACK")
+        if delivery.leases:
+            self._keep(self._settle_for_good([delivery], []))
+        else:
+            await self._hand_back(delivery, b"+ACK")
 
     async def _settle_for_good(self, deliveries: list[Delivery], subjects: list[str]) -> None:
         """What was referred to is removed only when the broker is sure that nobody will be handed the reference."""
         for delivery in deliveries:
+            if self._sharing is not None:
+                await self._sharing.keep(delivery)
             self._forget(delivery)
         await asyncio.gather(*(self._storer.acknowledge(delivery.token) for delivery in deliveries))
+        if self._sharing is not None:
+            for delivery in deliveries:
+                await self._sharing.release(delivery)
         await self._drop(subjects)
 
     async def _drop(self, subjects: list[str]) -> None:
@@ -366,9 +389,13 @@ class NatsTransport:
     async def _quiet(self) -> None:
         outbox = self._opened()
         # several things have to be over at once, and each may begin again meanwhile
-        while len(outbox) or not self._free.is_set() or self._after is not None or len(self._tasks) > 2:
+        while len(outbox) or not self._free.is_set() or self._after is not None or self._transient():
             outbox.check()
             await asyncio.sleep(0.001)
+
+    def _transient(self) -> bool:
+        """Whether a task is under way that comes to an end by itself."""
+        return len(self._tasks) > (2 if self._sharing is None else 3)
 
     async def _leave(self) -> None:
         for task in list(self._tasks):
