@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak fuzz bench lock lock-references clean
+.PHONY: help run test check soak fuzz bench chaos lock lock-references clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ soak: .venv/tested ## an hour's run at a steady rate: does anything grow?
 
 fuzz: .venv-fuzz/installed ## ten minutes of fuzzing of all that reads outside data
 	.venv-fuzz/bin/python tests/fuzz/run.py
+
+chaos: .venv/tested ## disturb pipelines of every shape, and check that nothing is lost; CHAOS=--help
+	@$(BIN)/python tests/chaos $(CHAOS)
 
 lock: .venv/installed ## bring the lock of the runtime's dependencies up to date
 	@$(BIN)/python -c 'from interactem.engine.wheels import runtime_requirements as r; print("\n".join(r()))' \

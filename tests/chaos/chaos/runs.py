@@ -1,0 +1,248 @@
+"""A run of a pipeline by the real command, seen from outside: its processes, its folder, its broker's credentials."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from interactem.engine.environments import environments_folder
+
+INTERACTEM = Path(sys.executable).parent / "interactem"
+TOKEN = "CHAOS_TOKEN"
+COMMAND_SECONDS = 120.0
+GONE_SECONDS = 20.0
+
+
+class CommandError(RuntimeError):
+    """A command of interactem did what it should not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to reach the broker of a run."""
+
+    url: str
+    credentials: Path | None
+
+
+class Run:
+    """One run, through all its supervisors. `broker_url` is that of a broker which is not its own.
+
+    `surroundings` is the folder for what interactem keeps of its user, so that nobody else's runs are touched.
+    """
+
+    def __init__(self, folder: Path, surroundings: Path, *, broker_url: str | None = None) -> None:
+        self.folder = folder
+        self.place = folder / "run"
+        self._broker = () if broker_url is None else ("--broker", broker_url)
+        token = uuid.uuid4().hex
+        self._token = f"{TOKEN}={token}"
+        self._secrets = surroundings / "runtime" / "interactem"
+        self._environment = {**_environment_of_its_own(surroundings), TOKEN: token}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._events = _Tail(self.place / "events.jsonl")
+        self._starts = 0
+        self._replicas: dict[str, int] = {}
+        self._url = ""
+        self.states: list[str] = []
+        """The states that the run has told of itself."""
+
+    # what is done to it
+
+    def start(self, pipeline: Path) -> None:
+        self._launch("run", str(pipeline), "--run-dir", str(self.place))
+
+    def resume(self) -> None:
+        self._launch("resume", str(self.place))
+
+    def _launch(self, *arguments: str) -> None:
+        self._starts += 1
+        command = [str(INTERACTEM), "pipeline", *arguments, "--json", "--allow-dead", *self._broker]
+        with self._output("out").open("wb") as out, self._output("err").open("wb") as err:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,  # Ctrl-C is for the program that disturbs it
+            )
+
+    def command(self, *arguments: str) -> Any:
+        """What another command says of it, as JSON."""
+        command = [str(INTERACTEM), "pipeline", *arguments, "--json", *self._broker]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self._environment, capture_output=True, timeout=COMMAND_SECONDS, check=False
+        )
+        if done.returncode:
+            raise CommandError(f"{' '.join(command)}: exit code {done.returncode}: {_last(done.stderr + done.stdout)}")
+        return json.loads(done.stdout)
+
+    def end(self) -> list[str]:
+        """Kill all that is left of it; their command lines."""
+        left = list(self.processes())
+        for pid, _ in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+        return [command for _, command in left]
+
+    # its supervisor
+
+    @property
+    def supervisor(self) -> int | None:
+        """Its process, while it lives."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def code(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    def wait_until_gone(self) -> list[str]:
+        """After its supervisor was killed: whoever is left when all should have died with it."""
+        if self._process is not None:
+            self._process.wait()
+        until = time.monotonic() + GONE_SECONDS
+        while (left := list(self.processes())) and time.monotonic() < until:
+            time.sleep(0.02)
+        return [command for _, command in left]
+
+    def summary(self) -> Mapping[str, Any]:
+        """What it has left behind; `state` is `interrupted` where that is nothing."""
+        file = self.place / "summary.json"
+        if file.exists():
+            value: dict[str, Any] = json.loads(file.read_text())
+            return value
+        words = self._output("err").read_bytes() or self._output("out").read_bytes()
+        return {"state": "interrupted", "reason": _last(words)}
+
+    def _output(self, name: str) -> Path:
+        return self.folder / f"{name}.{self._starts}"
+
+    # its processes
+
+    def look(self) -> None:
+        """Take note of what it has told since the last time."""
+        for event in self._events.read():
+            if event["kind"] == "state":
+                self.states.append(event["state"])
+                self._url = event.get("broker", self._url)
+            elif event["kind"] == "replica":
+                name = f"{event['operator']}.{event['replica']}"
+                if event["state"] == "starting":
+                    self._replicas[name] = int(event["id"])
+                else:
+                    self._replicas.pop(name, None)
+
+    def replicas(self) -> dict[str, int]:
+        """The replicas that live, by names such as `pass.0`."""
+        self.look()
+        return {name: pid for name, pid in self._replicas.items() if self.is_ours(pid)}
+
+    def broker(self) -> int | None:
+        """Its own broker's process, also one that only starts."""
+        supervisor = self.supervisor
+        return None if supervisor is None else next(_children(supervisor, "nats-server"), None)
+
+    def is_ours(self, pid: int) -> bool:
+        """Whether a process is of this run: its number may belong to somebody else by now."""
+        return self._token in _environment(pid)
+
+    def processes(self) -> Iterator[tuple[int, str]]:
+        """All that live, with their command lines."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and self.is_ours(int(entry.name)):
+                with suppress(OSError):
+                    yield int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+
+    # its broker
+
+    def login(self) -> Login | None:
+        """How to reach its own broker; None while nobody can."""
+        file = self._secrets / self.name / "broker.json"
+        return Login(self._url, file) if self._url and file.exists() else None
+
+    def is_client(self, client: str, replica: str) -> bool:
+        """Whether a client of the broker that names itself so is this replica."""
+        operator, _, index = replica.rpartition(".")
+        keys = [planned["key"] for planned in self._plan["operators"]]
+        return client == f"{self.name} {keys.index(operator)}.{index}"
+
+    @property
+    def name(self) -> str:
+        return str(self._plan["run"])
+
+    @cached_property
+    def _plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = json.loads((self.place / "plan.json").read_text())
+        return plan
+
+
+def make_surroundings(folder: Path) -> Path:
+    """A folder for what interactem keeps of its user: an index of its own, but the environments that are there."""
+    environments = environments_folder()
+    environments.mkdir(parents=True, exist_ok=True)
+    (folder / "cache" / "interactem").mkdir(parents=True)
+    (folder / "cache" / "interactem" / "environments").symlink_to(environments)
+    (folder / "runtime").mkdir(mode=0o700)
+    return folder
+
+
+def _environment_of_its_own(surroundings: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("INTERACTEM_")}
+    uv = os.environ.get("UV_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "uv")
+    places = {"XDG_CACHE_HOME": surroundings / "cache", "XDG_RUNTIME_DIR": surroundings / "runtime", "UV_CACHE_DIR": uv}
+    return {**kept, **{name: str(place) for name, place in places.items()}}
+
+
+class _Tail:
+    """The lines of a growing file of JSON, as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        whole = text[: text.rfind(b"\n") + 1]
+        self._at += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _environment(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _children(parent: int, program: str) -> Iterator[int]:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            text = stat.read_text()
+            name, after = text.partition(" (")[2].rpartition(")")[::2]
+            state, its_parent = after.split()[:2]
+            if name == program and int(its_parent) == parent and state not in "ZX":
+                yield int(stat.parent.name)
+
+
+def _last(text: bytes) -> str:
+    return "\n".join(text.decode(errors="replace").strip().splitlines()[-10:])

@@ -1,0 +1,209 @@
+"""The pipelines that are disturbed, and what each should do with so many messages of each source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chaos.checking import Counts, Lane, Letter, Outcome
+
+Value = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`operators` and `expected` are of so many messages for each source; `deliveries` is how many of those come to
+    sinks for each that a source sends. `share` is how many it sends beside other shapes: large messages are fewer.
+    """
+
+    name: str
+    operators: Callable[[int], dict[str, Value]]
+    edges: tuple[str, ...]
+    expected: Callable[[int], Outcome]
+    deliveries: int = 1
+    share: float = 1.0
+
+    def pipeline(self, count: int, rate: float) -> Value:
+        """The pipeline, whose sources send `rate` messages a second altogether."""
+        operators = self.operators(count)
+        sources = [value for value in operators.values() if value["operator"] == "numbers"]
+        for value in operators.values():
+            if "count" not in value["parameters"] and value["operator"] in ("numbers", "tally", "record"):
+                value["parameters"]["count"] = count
+        for value in sources:
+            value["parameters"] |= {"rate": rate / len(sources), "held": max(1, count // 20)}
+        edges = [dict(zip(("from", "to"), edge.split(" -> "), strict=True)) for edge in self.edges]
+        return {"name": self.name, "operators": operators, "edges": edges}
+
+
+def _op(name: str, replicas: int = 1, *, max_attempts: int | None = None, **parameters: Any) -> Value:
+    more = {} if max_attempts is None else {"max_attempts": max_attempts}
+    return {"operator": name, "replicas": replicas, "parameters": parameters, **more}
+
+
+def _ones(count: int, without: Iterable[int] = ()) -> Counts:
+    counts = np.ones(count, np.uint8)
+    counts[list(without)] = 0
+    return counts
+
+
+def _each(count: int, *lanes: Lane) -> Outcome:
+    return Outcome({lane: _ones(count) for lane in lanes})
+
+
+# failing kernels: one message in so many never works, and others do not at their first attempt
+
+
+def _rare(count: int) -> int:
+    """Every so many-th message fails for good."""
+    return max(10, count // 40)
+
+
+def _often(count: int) -> int:
+    """Every so many-th message fails once."""
+    return max(7, count // 100)
+
+
+def _failing(count: int, mode: str = "raise") -> dict[str, Value]:
+    return {
+        "numbers": _op("numbers"),
+        "pass": _op("pass-on", 2, mode=mode, always=_rare(count), once=_often(count)),
+        "record": _op("record", once=_often(count) + 1),
+    }
+
+
+def _crashing(count: int) -> dict[str, Value]:
+    operators = _failing(count, "exit")
+    # each death of a process costs a tenth of a second
+    operators["pass"]["parameters"] |= {"always": max(10, count // 5), "once": max(7, count // 12)}
+    return operators
+
+
+def _without_dead(
+    operators: Callable[[int], Mapping[str, Value]], failing: str, *more: str
+) -> Callable[[int], Outcome]:
+    """What comes of a chain in which some messages die at one operator. `more` are lanes that count anew."""
+
+    def expected(count: int) -> Outcome:
+        dead = range(0, count, operators(count)[failing]["parameters"]["always"])
+        lanes: dict[Lane, Counts] = {("record", "numbers"): _ones(count, dead)}
+        lanes |= {("record", lane): _ones(count, range(count - len(dead), count)) for lane in more}
+        gone: dict[Letter, int] = {(failing, "numbers", number): 1 for number in dead}
+        return Outcome(lanes, gone)
+
+    return expected
+
+
+def _stateful(count: int) -> dict[str, Value]:
+    return {
+        "numbers": _op("numbers"),
+        "pass": _op("pass-on", 2),
+        "serial": _op("serial", always=_rare(count), once=_often(count)),
+        "record": _op("record"),
+    }
+
+
+_CHAIN = ("numbers.out -> pass.in", "pass.out -> record.in")
+
+SHAPES = (
+    Shape(
+        "chain",
+        lambda count: {
+            "numbers": _op("numbers"),
+            "first": _op("pass-on"),
+            "second": _op("pass-on"),
+            "record": _op("record"),
+        },
+        ("numbers.out -> first.in", "first.out -> second.in", "second.out -> record.in"),
+        lambda count: _each(count, ("record", "numbers")),
+    ),
+    Shape(
+        "fan-out",
+        lambda count: {
+            "numbers": _op("numbers"),
+            "pass": _op("pass-on"),
+            **{name: _op("record") for name in ("near", "far", "other")},
+        },
+        ("numbers.out -> near.in", "numbers.out -> pass.in", "pass.out -> far.in", "pass.out -> other.in"),
+        lambda count: _each(count, ("near", "numbers"), ("far", "numbers"), ("other", "numbers")),
+        deliveries=3,
+    ),
+    Shape(
+        "fan-in",
+        lambda count: {
+            **{name: _op("numbers") for name in ("one", "two", "three")},
+            "pass": _op("pass-on"),
+            "record": _op("record"),
+        },
+        ("one.out -> pass.in", "two.out -> pass.in", "three.out -> pass.in", "pass.out -> record.in"),
+        lambda count: _each(count, ("record", "one"), ("record", "two"), ("record", "three")),
+        deliveries=3,
+    ),
+    Shape(
+        "two-edges",  # into one operator: two ways through a diamond, and two ports
+        lambda count: {
+            "numbers": _op("numbers"),
+            "pass": _op("pass-on", 2),
+            "merge": _op("merge"),
+            "record": _op("record"),
+        },
+        (
+            "numbers.out -> pass.in",
+            "numbers.out -> merge.left",
+            "pass.out -> merge.right",
+            "merge.out -> record.in",
+            "numbers.out -> record.in",
+        ),
+        lambda count: _each(count, ("record", "numbers"), ("record", "numbers/left"), ("record", "numbers/right")),
+        deliveries=3,
+    ),
+    Shape(
+        "stateful",
+        _stateful,
+        ("numbers.out -> pass.in", "pass.out -> serial.in", "serial.out -> record.in"),
+        _without_dead(_stateful, "serial", "serial"),
+        deliveries=2,
+    ),
+    Shape(
+        "reduce",
+        lambda count: {
+            "numbers": _op("numbers"),
+            "pass": _op("pass-on", 2),
+            "tally": _op("tally"),
+            "record": _op("record"),
+        },
+        ("numbers.out -> pass.in", "pass.out -> tally.in", "tally.out -> record.in"),
+        lambda count: _each(count, ("record", "numbers/total")),
+    ),
+    Shape(
+        "replicas",
+        lambda count: {
+            "numbers": _op("numbers"),
+            "pass": _op("pass-on", 3),
+            "record": _op("record", 2),
+        },
+        _CHAIN,
+        lambda count: _each(count, ("record", "numbers")),
+    ),
+    Shape("failing", _failing, _CHAIN, _without_dead(_failing, "pass")),
+    Shape("crashing", _crashing, _CHAIN, _without_dead(_crashing, "pass"), share=0.2),
+    Shape(
+        "large",
+        lambda count: {
+            "numbers": _op("numbers", large=True),
+            "pass": _op("pass-on", 2),
+            "record": _op("record", 2),
+        },
+        (*_CHAIN, "numbers.out -> record.in"),
+        lambda count: Outcome({("record", "numbers"): 2 * _ones(count)}),
+        share=0.01,
+    ),
+)
+
+
+def named(name: str) -> Shape:
+    """Raises `KeyError`."""
+    return {shape.name: shape for shape in SHAPES}[name]
