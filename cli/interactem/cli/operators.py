@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from interactem.cli import completion, images
+from interactem.cli import completion, daemons, images
 from interactem.cli.output import AsJson
 
 app = typer.Typer(help="Make, check, list, show, test, try and build operators.", no_args_is_help=True)
@@ -176,18 +176,54 @@ def run(
     finish: Annotated[bool, typer.Option("--finish", help="End the stream after the message.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file for the data.  [default: standard output]")] = None,
     outputs: Annotated[Path, typer.Option(help="The folder for the files that a sink writes.")] = Path("outputs"),
+    init_data: daemons.InitData = None,
+    run_data: daemons.RunData = None,
+    input: Annotated[
+        Path | None, typer.Option("--input", metavar="TASKS.jsonl", help="A file of tasks, a line of JSON each.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="RESULTS.jsonl", help="The file for the results, a line each.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what is added, until Ctrl-C.")] = False,
+    workers: Annotated[
+        int | None, typer.Option("-w", "--worker", min=1, help="How many processes work on the tasks.  [default: 1]")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Call an operator once. The returned data goes to --out or standard output, the meta to standard error.
+    """Run an operator without a pipeline: once, through its whole lifecycle, or on a file of tasks.
 
-    The data of several messages is written one behind the other, and their meta one JSON line each. With --json, the
-    messages are a list with port, meta and the data in base64.
+    Call it once: the returned data goes to --out or standard output, the meta to standard error. The data of several
+    messages is written one behind the other, and their meta one JSON line each. With --json, the messages are a list
+    with port, meta and the data in base64. Example: interactem operator run threshold --data frame.npy -p level=2
+
+    Through its lifecycle, with --run-data: start, one run for each --run-data, stop, cleanup. A run's data is the meta
+    of its message. To keep the operator loaded from one command to the next: interactem operator daemon --help
+    Example: interactem operator run render --init-data file://scene.json --run-data '{"frame": 1}'
+
+    On a file of tasks, with --input and --output: a line {"id", "options", "data", "meta", "deadline"} of the one
+    becomes a line {"id", "line", "status", "data", "error"} of the other, once, also when it is started again.
+    Example: interactem operator run threshold --input tasks.jsonl --output results.jsonl -w 4
     """
+    from interactem.cli import operator_runs as forms
     from interactem.cli.lookups import find_folder
+
+    once = {"--data": data is not None, "--meta": meta != "{}", "--limit": limit is not None, "--finish": finish}
+    folder, given = find_folder(operator), tuple(parameters or ())
+    if input is not None or output is not None or follow or workers is not None:
+        forms.check_form("--input", {**once, "--out": out is not None, "--run-data": run_data is not None})
+        if input is None or output is None:
+            raise typer.BadParameter("give both --input and --output")
+        forms.run_file(
+            folder, forms.FileRun(input, output, follow, workers or 1, init_data, port, given, outputs, as_json)
+        )
+    if run_data is not None or init_data is not None:
+        forms.check_form("--run-data", {**once, "--out": out is not None})
+        forms.run_lifecycle(folder, forms.LifecycleRun(init_data, tuple(run_data or ()), port, given, outputs, as_json))
     from interactem.cli.trials import Trial, call_once, report_call
 
-    trial = Trial(find_folder(operator), data, meta, port, tuple(parameters or ()), limit, finish, outputs)
+    trial = Trial(folder, data, meta, port, given, limit, finish, outputs)
     report_call(call_once(trial), out, as_json=as_json)
 
 
 images.add_to(app)
+app.add_typer(daemons.app, name="daemon")

@@ -84,8 +84,8 @@ def _print_cases(document: dict[str, Any]) -> None:
 
 def call_once(trial: Trial) -> list[Answer]:
     """What the operator returns. Raises `FailedError` with the traceback where it fails, `InvalidError`."""
-    given = dict(_assignment(text) for text in trial.parameters)
-    connections = _connections(trial.folder, given)
+    given = dict(assignment(text) for text in trial.parameters)
+    connections = connections_of(trial.folder, given)
     parameters = {**given, **{name: connection.values for name, connection in connections.items()}}
     meta = _meta(trial.meta)
     with tempfile.TemporaryDirectory(prefix="interactem-") as temporary:
@@ -127,7 +127,7 @@ def report_call(answers: Sequence[Answer], out: Path | None, *, as_json: bool) -
     sys.stdout.buffer.flush()
 
 
-def _connections(folder: Path, parameters: Mapping[str, str]) -> dict[str, Connection]:
+def connections_of(folder: Path, parameters: Mapping[str, str]) -> dict[str, Connection]:
     """The values of the connections that the operator's parameters name. Raises `SpecError`."""
     from interactem.engine.connections import connections_of_operator
     from interactem.spec import parse_operator
@@ -138,7 +138,7 @@ def _connections(folder: Path, parameters: Mapping[str, str]) -> dict[str, Conne
     return connections_of_operator(parse_operator(file.read_bytes(), str(file)), parameters, folder)
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise InvalidError(f"{text!r} does not set a parameter: write -p name=value")

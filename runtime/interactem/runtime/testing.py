@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -120,6 +120,7 @@ class Operator:
         self.context.init_data = dict(self.parameters if init_data is None else init_data)
         self._outputs = outputs
         self._count = 0
+        self._dependencies: Dependencies | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -132,8 +133,8 @@ class Operator:
             self.kernel = _kernel(self._target)
             self._caller = self._calling(self.kernel)
             stack.callback(self._caller.close)
-            dependencies = Dependencies(self.kernel, self.context)
-            stack.callback(dependencies.tear_down)
+            self._dependencies = dependencies = Dependencies(self.kernel, self.context)
+            stack.callback(self.tear_down)
             dependencies.set_up()
             self._stack = stack.pop_all()
         return self
@@ -148,10 +149,38 @@ class Operator:
 
     def handle(self, message: BytesMessage, limit: int | None = None) -> list[BytesMessage]:
         """What the kernel makes of one message; of what a generator yields, up to `limit` messages."""
-        given = _travelled(message, self._input_port(message), message.id or f"case.{self._count}")
+        given = _travelled(message, self.input_port(message), message.id or f"case.{self._count}")
         self._count += 1
         self.context._message = given
         return list(islice(self._results(self._caller, given), limit))
+
+    def give(self, message: BytesMessage | None) -> Iterator[BytesMessage]:
+        """What the kernel makes of one message, as it makes it; nothing passes through the wire format."""
+        self.context._message = message
+        made = self._caller.call(message, self.parameters)
+        if isinstance(made, list):
+            yield from made
+            return
+        for item in made:
+            yield from self._caller.checked(item)
+
+    def invoke(self, message: BytesMessage | None, parameters: Any) -> Any:
+        """What one call of the kernel returns, as it is."""
+        self.context._message = message
+        return self._caller.invoke(message, parameters)
+
+    def messages(self, result: Any) -> Iterable[BytesMessage]:
+        """The messages in what `invoke` has returned."""
+        return self._caller.messages(result)
+
+    def cancel(self) -> None:
+        """What goes on is to end at once: an operator that is a class is told; may be called from a signal handler."""
+        if self._dependencies is not None:
+            self._dependencies.cancel()
+
+    def tear_down(self) -> int:
+        """What the end of the block does first. Returns how much of it failed, which is logged."""
+        return 0 if self._dependencies is None else self._dependencies.tear_down()
 
     def produce(self, limit: int | None = None) -> list[BytesMessage]:
         """What a source sends, up to `limit` messages.
@@ -199,7 +228,8 @@ class Operator:
             for result in caller.checked(item):
                 yield _sent(result)
 
-    def _input_port(self, message: BytesMessage) -> str | None:
+    def input_port(self, message: BytesMessage) -> str | None:
+        """The port that a message goes to. Raises `InputError` where nothing says which, or there is none such."""
         if self.spec is None:
             return message.port or message.target
         names = [port.name for port in self.spec.inputs]
@@ -234,6 +264,11 @@ def _travelled(message: BytesMessage, port: str | None, message_id: str | None) 
     [arrived] = wire.decode(wire.encode([wire.pack(message, *file(message_id or ""))]), port).messages
     arrived.id = message_id
     return arrived
+
+
+def spec_of(target: Target) -> OperatorSpec | None:
+    """The `operator.json` beside an operator; None where there is none. Raises `SpecError`."""
+    return _spec(_folder(target))
 
 
 def _run_file(path: str | Path) -> Path:
