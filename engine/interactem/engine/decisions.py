@@ -26,6 +26,8 @@ KILLS_WITHOUT_PROGRESS = 1000
 """How often a replica may be killed in a row: that is somebody's doing, and no fault of its own."""
 KILLS_PER_ATTEMPT = 10
 """So many deaths by `kill -9` during one message count as one attempt at it: they may well be somebody's doing."""
+OVERTAKEN = 6
+"""The exit code of a replica that was stopped for so long that others have done its work."""
 BROKER_GONE = 4
 """The exit code of a replica that has lost the broker."""
 DOES_NOT_LOAD = 3
@@ -73,6 +75,8 @@ def after_death(exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: 
     reason = str(exit)
     if exit.code in _FATAL:
         return Death(False, f"{_FATAL[exit.code]} ({reason})")
+    if exit.code == OVERTAKEN:
+        return Death(True, reason)
     if in_call:
         # the message answers for it, and its attempts are bounded: the restart policy is not concerned
         blamed = exit.code != BROKER_GONE and (not is_kill(exit) or kills >= KILLS_PER_ATTEMPT)

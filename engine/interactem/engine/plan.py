@@ -236,7 +236,9 @@ def _partitions(graph: Graph, key: str) -> int:
 
 def _most_readers(graph: Graph) -> int:
     """How many replicas read from one operator, at most: what each may keep of its arena depends on it."""
-    readers = [sum(graph.operators[edge.target.operator].replicas for edge in graph.outgoing(key)) for key in graph.order]
+    readers = [
+        sum(graph.operators[edge.target.operator].replicas for edge in graph.outgoing(key)) for key in graph.order
+    ]
     return max(readers, default=1) or 1
 
 

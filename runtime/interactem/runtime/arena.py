@@ -340,9 +340,7 @@ class Arena:
         """
         with self._room:
             done = {
-                (one.number, one.generation, one.edge)
-                for one in outstanding
-                if _is_done(one, consumers, self._first)
+                (one.number, one.generation, one.edge) for one in outstanding if _is_done(one, consumers, self._first)
             }
             for number, generation, edge in done & self._nearly_settled:
                 block = self._held.get(number)

@@ -57,6 +57,10 @@ class _Pending:
     settled: list[Delivery] = field(default_factory=list)
     purge: list[str] = field(default_factory=list)
     weight: int = 0
+    first: list[Store] = field(default_factory=list)
+    """What is stored before all else."""
+    pinned: int = 0
+    """Bytes of shared memory that nobody can use until the deliveries are settled."""
 
     def __bool__(self) -> bool:
         return bool(self.settled or self.messages or self.stores)
@@ -114,16 +118,20 @@ class Effects:
         self._pending.messages += messages
         self._pending.weight += weight
 
-    def store(self, item: Store) -> None:
-        """Have something stored before the delivery that it comes from is settled."""
+    def store(self, item: Store, before: Sequence[Store] = ()) -> None:
+        """Have something stored before the delivery that it comes from is settled, and others `before` it."""
         if self.active:
+            self._pending.first += before
             self._pending.stores.append(item)
-        else:
-            self._outbox.put(item)
+            return
+        if before:
+            self._outbox.put(Work(list(before)))
+        self._outbox.put(item)
 
     def settle(self, delivery: Delivery, purge: Sequence[str]) -> None:
         self._pending.settled.append(delivery)
         self._pending.purge += purge
+        self._pending.pinned += sum([lease.size for lease in delivery.leases])
 
     # state
 
@@ -174,7 +182,9 @@ class Effects:
         """Make a checkpoint if it is time; `more` says that messages are waiting."""
         if not self._pending:
             return
-        full = len(self._pending.settled) >= COMMIT_DELIVERIES or self._pending.weight > COMMIT_BYTES
+        pending = self._pending
+        full = len(pending.settled) >= COMMIT_DELIVERIES or pending.weight > COMMIT_BYTES
+        full = full or pending.pinned > self._assignment.most_kept > 0
         if full:
             self.wait()
         if not self._stored.is_set():
@@ -211,7 +221,9 @@ class Effects:
             self._stored.set()
 
         then = batches + pending.stores
-        self._outbox.put(Work(data + first, then, pending.settled, purge=pending.purge, drop=old, done=done))
+        self._outbox.put(
+            Work(pending.first + data + first, then, pending.settled, purge=pending.purge, drop=old, done=done)
+        )
 
     def store_now(self) -> None:
         """Store the checkpoint before whatever is put into the outbox next."""

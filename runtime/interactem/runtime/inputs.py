@@ -75,11 +75,12 @@ class Inputs:
             return
         self._count(batch)
         started, self._waited = time.perf_counter(), 0.0
+        arena_waited = self._arena_waited
         kept = self._work_off(batch)
         if self._hearing.stopped:
             return  # nothing of it is settled: it is handed to whoever comes next
         if batch.messages:
-            seconds = time.perf_counter() - started - self._waited
+            seconds = time.perf_counter() - started - self._waited - (self._arena_waited - arena_waited)
             self._counts.timed(len(batch.messages), seconds)
         if self._leases:
             self._leases = []
@@ -87,6 +88,10 @@ class Inputs:
             self._context._message = None
         self._settle(batch, kept=kept)
         self._hearing.wait_for_room()
+
+    @property
+    def _arena_waited(self) -> float:
+        return 0.0 if self._outbox.arena is None else self._outbox.arena.waited
 
     def _count(self, batch: Batch) -> None:
         counts, delivery = self._counts, batch.delivery
@@ -186,7 +191,7 @@ class Inputs:
                     batch.failed, batch.messages = failure.attempts, batch.fresh()
                     self._slot.begin(batch.delivery.edge, batch.runs, batch.failed + 1)
                     continue
-                self._retries.set_aside(batch, self._index, failure)
+                self._retries.set_aside(batch, self._index, failure, self._check)
                 aside = True
                 indexes = range(self._index + 1, indexes.stop)
         self._slot.leave()
@@ -211,7 +216,7 @@ class Inputs:
         for indexes in self._effects.unseen(batch):
             for index in indexes:
                 if (crash := self._crash_of(batch, index)) is not None:
-                    self._retries.set_aside(batch, index, crash)
+                    self._retries.set_aside(batch, index, crash, self._check)
                     del self._hearing.crashes[edge, batch.id(index)]
                     found = True
         return found

@@ -89,7 +89,7 @@ class Outbox:
         self._blocked = False
         self._error: Exception | None = None
         self.stored_bytes = 0
-        """Of all payloads with messages that were made to be stored."""
+        """Of all payloads with messages that were made to be stored, and of what they refer to in shared memory."""
 
     # what the replica's thread does
 
@@ -261,6 +261,7 @@ class Outbox:
         if arena is None or not placed:
             payload, name = wire.encode_named(group)
             return Store(subject, payload, name, wire=True)
+        self.stored_bytes += sum([each.size for each in placed])
         here = self._assignment.operator, self.replica
         blocks = [_reference_to(packed[4]) for packed in group]
         bare = [(*packed[:4], b"" if type(packed[4]) is Placed else packed[4], packed[WEIGHT]) for packed in group]

@@ -100,9 +100,7 @@ class Views:
             found.append((None, None) if block is None else self._one(mapped, references.replica, block, copies))
         return found
 
-    def _one(
-        self, mapped: _Mapped, replica: int, block: BlockReference, copies: bool
-    ) -> tuple[memoryview, Lease]:
+    def _one(self, mapped: _Mapped, replica: int, block: BlockReference, copies: bool) -> tuple[memoryview, Lease]:
         if block.block >= BLOCKS or block.offset + block.length > mapped.capacity:
             raise WireError("a reference points out of its arena")
         array = mapped.array(block)

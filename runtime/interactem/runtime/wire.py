@@ -26,8 +26,8 @@ from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage
 
 HEADER = "Interactem-Wire"
 FORMAT = "3 msgpack"
-_READ = frozenset({"2 msgpack", FORMAT})
-"""Version 2 is the same without references."""
+OLDER = frozenset({"2 msgpack"})
+"""Read too: it is the same without references."""
 
 Data = Buffer | Placed
 """Bytes, or where they lie in an arena."""
@@ -67,9 +67,7 @@ def pack(message: BytesMessage, series: Series, number: int, given: BytesMessage
     return packed_with(message, series, number, given, data)
 
 
-def packed_with(
-    message: BytesMessage, series: Series, number: int, given: BytesMessage | None, data: Data
-) -> Packed:
+def packed_with(message: BytesMessage, series: Series, number: int, given: BytesMessage | None, data: Data) -> Packed:
     """`message` made ready with `data` in the place of its own: bytes that cannot change, or a place in an arena."""
     header = message._header
     if isinstance(header, tuple):
@@ -184,7 +182,7 @@ def _column(values: Sequence[bytes], nothing: bytes) -> bytes:
 
 def check_format(format: str | None) -> None:
     """Raises `WireError` for a version or codec that this version does not read."""
-    if format not in _READ:
+    if format != FORMAT and format not in OLDER:
         raise WireError(f"unknown wire format {format!r}: this version reads {FORMAT!r}")
 
 

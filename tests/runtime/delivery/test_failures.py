@@ -284,7 +284,7 @@ def test_an_unknown_version_of_the_wire_format_becomes_a_dead_letter(flow, monke
     monkeypatch.setattr(wire, "FORMAT", "9 something")
     made.run()
     assert {dead.error for dead in made.dead()} == {
-        "WireError: unknown wire format '2 msgpack': this version reads '9 something'"
+        "WireError: unknown wire format '3 msgpack': this version reads '9 something'"
     }
 
 
