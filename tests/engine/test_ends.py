@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from interactem.engine.ends import Ends
+from interactem.engine.ends import Draining, Ends
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import Tally
 from interactem.runtime.assignment import Assignment, Input, Output
@@ -76,7 +76,7 @@ def test_what_was_told_to_drain_and_did_not_is_told_no_more(shelf):
 def test_sources_that_still_run_are_drained(shelf):
     finished(shelf, 3)
     ends = taken_up(shelf)
-    asyncio.run(ends.drain(shelf))
+    asyncio.run(ends.drain(shelf, Draining()))
     assert [s for s in shelf.stored if s.endswith(".drain")] == [NAMES.control(0, "drain")]
 
 

@@ -198,6 +198,7 @@ def test_two_that_go_on_with_one_run(project, chain, exactly_once):
 
 
 def test_the_background_killed_and_resumed(project, chain, exactly_once):
+    project.environment["INTERACTEM_UNATTENDED_SECONDS"] = "0"
     file = chain(COUNT, numbers={"rate": 50.0})
     place = project.path / "run"
     assert project.do("pipeline", "run", file, "--detach", "--run-dir", place).code == 0

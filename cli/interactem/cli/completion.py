@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interactem.engine.index import RunRecord
 
 
 def operator_names(incomplete: str) -> list[str]:
@@ -30,8 +34,20 @@ def operators_and_paths(incomplete: str) -> list[str]:
 
 def run_ids(incomplete: str) -> list[tuple[str, str]]:
     """The runs whose ids begin so, the newest first, with their pipeline and state."""
-    from interactem.engine.index import LAST, RunIndex
+    from interactem.engine.index import RunIndex
 
-    runs = RunIndex().runs()
+    return _ids(RunIndex().runs(), incomplete)
+
+
+def working_run_ids(incomplete: str) -> list[tuple[str, str]]:
+    """Those of them that are at work now."""
+    from interactem.engine.index import RunIndex
+
+    return _ids([record for record in RunIndex().runs() if record.alive or record.unattended], incomplete)
+
+
+def _ids(runs: list[RunRecord], incomplete: str) -> list[tuple[str, str]]:
+    from interactem.engine.index import LAST
+
     found = [(record.run, f"{record.name}, {record.state}") for record in runs if record.run.startswith(incomplete)]
     return [*found, *([(LAST, "the newest")] if runs and LAST.startswith(incomplete) else [])]

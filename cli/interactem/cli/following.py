@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from interactem.cli.failures import InvalidError
 from interactem.cli.output import counted, print_json, print_table, say
 from interactem.engine.answers import TriggerResult, find_trigger, pull_trigger
+from interactem.engine.detached import attach
 from interactem.engine.errors import UnknownRunError
 from interactem.engine.folders import RunFolder
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord
@@ -47,7 +48,9 @@ def _unlisted(folder: RunFolder) -> RunRecord:
 
 
 def state_of(record: RunRecord) -> str:
-    """`running`, how it ended, or `interrupted` where its supervisor was killed."""
+    """`running`, how it ended; where its supervisor was killed `unattended` if it works on, else `interrupted`."""
+    if record.unattended:
+        return "unattended"
     return "interrupted" if record.interrupted else record.state
 
 
@@ -79,40 +82,57 @@ def print_logs(record: RunRecord, operators: Iterable[str], *, follow: bool, lin
         raise InvalidError("--follow has no end that a JSON document could have; leave one of both out")
     if chosen - known and not follow:
         raise InvalidError(f"no logs of {', '.join(sorted(chosen - known))}; there are: {', '.join(sorted(known))}")
-    places: dict[Path, int] = {}
+    new = NewLines(folder, chosen)
     if as_json:
-        print_json([{"replica": name, "lines": found} for name, found in _new_lines(folder, chosen, places, lines)])
+        print_json([{"replica": name, "lines": found} for name, found in new.by_replica(lines)])
         return
     while True:
-        alive = follow and RunIndex().find(record.run).alive
-        for name, found in _new_lines(folder, chosen, places, lines):
-            sys.stdout.writelines(f"{name} | {line}\n" for line in found)
+        now = RunIndex().find(record.run) if follow else None
+        sys.stdout.writelines(f"{line}\n" for line in new.prefixed(lines))
         sys.stdout.flush()
-        if not alive:
+        if now is None or not (now.alive or now.unattended):
             return
         lines = None
         time.sleep(FOLLOW_SECONDS)
 
 
-def _new_lines(
-    folder: Path, chosen: set[str], places: dict[Path, int], lines: int | None
-) -> Iterator[tuple[str, list[str]]]:
-    """Each replica's whole lines behind `places`, the last `lines` of them; `places` goes on."""
-    for path in sorted(folder.glob("*.log")):
-        name = path.name.removesuffix(".log")
-        if chosen and name.rpartition(".")[0] not in chosen:
-            continue
-        with path.open("rb") as file:
-            file.seek(places.get(path, 0))
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        places[path] = places.get(path, 0) + len(whole)
-        found = whole.decode(errors="replace").splitlines()
-        yield name, found if lines is None else found[-lines:] if lines else []
+class NewLines:
+    """What replicas have logged since it was looked at last; the first time, since their beginning."""
+
+    def __init__(self, folder: Path, chosen: Collection[str] = ()) -> None:
+        self._folder = folder
+        self._chosen = chosen
+        self._places: dict[Path, int] = {}
+
+    def pass_over(self) -> None:
+        """Leave out what there is now."""
+        for path in self._folder.glob("*.log"):
+            self._places[path] = path.stat().st_size
+
+    def prefixed(self, last: int | None = None) -> Iterator[str]:
+        """Whole lines, each behind its replica's name."""
+        for name, found in self.by_replica(last):
+            yield from (f"{name} | {line}" for line in found)
+
+    def by_replica(self, last: int | None = None) -> Iterator[tuple[str, list[str]]]:
+        """Each replica's whole lines, or the `last` of them."""
+        for path in sorted(self._folder.glob("*.log")):
+            name = path.name.removesuffix(".log")
+            if self._chosen and name.rpartition(".")[0] not in self._chosen:
+                continue
+            with path.open("rb") as file:
+                file.seek(self._places.get(path, 0))
+                content = file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            self._places[path] = self._places.get(path, 0) + len(whole)
+            found = whole.decode(errors="replace").splitlines()
+            yield name, found if last is None else found[-last:] if last else []
 
 
 def stop(record: RunRecord, *, now: bool, as_json: bool) -> None:
     """Drain a run, or stop it at once, and wait until it has ended."""
+    if record.unattended:
+        record = attach(record)
     if not record.alive:
         raise InvalidError(f"run {record.run} does not run: it is {state_of(record)}")
     os.kill(record.supervisor.pid, signal.SIGTERM)

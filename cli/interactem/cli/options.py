@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
-from interactem.cli.completion import run_ids
+from interactem.cli.completion import run_ids, working_run_ids
 
 RunId = Annotated[
     str,
     typer.Argument(
         metavar="RUN", help="The run's id, the beginning of it, its folder, or: last.", autocompletion=run_ids
+    ),
+]
+WorkingRunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="The run's id, the beginning of it, its folder, or: last.", autocompletion=working_run_ids
     ),
 ]
 Broker = Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from interactem.cli import dead
 from interactem.cli.failures import InvalidError
-from interactem.cli.options import AllowDead, Broker, RunId
+from interactem.cli.options import AllowDead, Broker, RunId, WorkingRunId
 from interactem.cli.output import AsJson
 
 app = typer.Typer(help="Check, draw, run and follow pipelines.", no_args_is_help=True)
@@ -160,9 +160,35 @@ def resume(
     record = find_run(run_id)
     if record.alive:
         raise InvalidError(f"run {record.run} is running; end it with: interactem pipeline stop {record.run}")
+    if record.unattended:
+        words = f"run {record.run} works on without a supervisor; give it one: interactem pipeline attach {record.run}"
+        raise InvalidError(words)
     return running.resume(
         record.folder, broker=broker, detached=detach, seconds=seconds, allow_dead=allow_dead, as_json=as_json
     )
+
+
+@app.command("attach")
+def attach(
+    run_id: WorkingRunId,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Only see to it that the run has a supervisor; do not follow it.")
+    ] = False,
+    allow_dead: AllowDead = False,
+    as_json: AsJson = False,
+) -> int:
+    """Follow a run that was detached: its progress, what its replicas print, and how it ends. Ctrl-C leaves it running.
+
+    Where its supervisor was killed, its broker and replicas work on for a minute (or INTERACTEM_UNATTENDED_SECONDS).
+    Within that time this gives it a new supervisor, which goes on with them as they are. Later they have ended by
+    themselves: go on with pipeline resume.
+
+    Exits as pipeline run does; with 130 where you left it.
+    """
+    from interactem.cli import attaching
+    from interactem.cli.following import find_run
+
+    return attaching.attach(find_run(run_id), detach=detach, allow_dead=allow_dead, as_json=as_json)
 
 
 @app.command("ps")

@@ -130,7 +130,7 @@ def _go(
     if isinstance(outcome, PreparedRun):
         return _tell_detached(outcome, as_json)
     screen.end(outcome)
-    return _exit_code(outcome, screen, allow_dead)
+    return exit_code(outcome, screen, allow_dead)
 
 
 def _tell_detached(prepared: PreparedRun, as_json: bool) -> int:
@@ -145,7 +145,7 @@ def _tell_detached(prepared: PreparedRun, as_json: bool) -> int:
     return 0
 
 
-def _exit_code(result: RunResult, screen: Screen, allow_dead: bool) -> int:
+def exit_code(result: RunResult, screen: Screen, allow_dead: bool) -> int:
     if result.state == "completed":
         return 1 if result.dead and not allow_dead else 0
     return INTERRUPTED if result.state == "stopped" and screen.interrupted else 1
@@ -213,6 +213,15 @@ class Screen:
     def tell(self, text: str) -> None:
         """Say something that is no part of the progress."""
         say(text, "yellow", stderr=True)
+
+    def log(self, lines: Iterable[str]) -> None:
+        """Print what replicas print."""
+        for line in lines:
+            if self._live is not None:
+                self._console.print(line, soft_wrap=True)
+            elif not self._quiet:
+                sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
     def end(self, result: RunResult) -> None:
         if self._quiet:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 from interactem.engine.errors import BrokerError
 from interactem.engine.files import write_private
@@ -131,6 +131,19 @@ def server_program() -> Path:
 
 class _KilledError(BrokerError):
     """Somebody killed the server before it served."""
+
+
+class RunBroker(Protocol):
+    """A run's own server, as the run's supervisor has it."""
+
+    @property
+    def log(self) -> Path: ...
+
+    def credentials_of(self, user: str) -> Path: ...
+
+    async def wait(self) -> int: ...
+
+    async def restart(self) -> None: ...
 
 
 class EmbeddedBroker:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from interactem.engine.files import write_private
 from interactem.engine.plan import Plan, connections_named
-from interactem.runtime.secrets import Mask
+from interactem.runtime.secrets import Mask, Secrets
 from interactem.spec import Graph, OperatorSpec, OperatorSpecParameter, SpecError, coerce, read_json
 from interactem.spec.connections import CONNECTIONS, Connection, ConnectionsFile, ConnectionUse, resolve_connections
 from interactem.spec.dotenv import parse_dotenv
@@ -33,7 +33,7 @@ class RunConnections:
         for number, (operator, connections) in enumerate(self.of.items()):
             secrets = [secret for connection in connections.values() for secret in connection.secrets]
             values = {name: connection.values for name, connection in connections.items()}
-            files[operator] = folder / f"connections-{number}.json"
+            files[operator] = _file(folder, number)
             masks[operator] = Mask(secrets)
             write_private(files[operator], json.dumps({"connections": values, "secrets": secrets}))
         return LaidConnections(files, masks)
@@ -46,9 +46,20 @@ class LaidConnections:
     files: Mapping[str, Path] = field(default_factory=dict)
     masks: Mapping[str, Mask] = field(default_factory=dict)
 
+    @classmethod
+    def find(cls, plan: Plan, folder: Path) -> LaidConnections:
+        """Those that an earlier supervisor of the run has laid down. Raises `SettingsError` where they are gone."""
+        having = [operator.key for operator in plan.operators if operator.connections]
+        files = {operator: _file(folder, number) for number, operator in enumerate(having)}
+        return cls(files, {operator: Secrets.read(file).mask for operator, file in files.items()})
+
     def mask(self, operator: str) -> Mask:
         """Hides the operator's secrets in what its replicas print."""
         return self.masks.get(operator) or Mask()
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"connections-{number}.json"
 
 
 def find_connections(pipeline: Path) -> Path | None:

@@ -7,8 +7,11 @@ known about it is in the broker, so that another supervisor can go on from there
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 from interactem.engine import streams
 from interactem.engine.decisions import about_to_end, has_ended, is_drained
@@ -22,6 +25,19 @@ POLL_SECONDS = 0.25
 ENDING_SECONDS = 0.02
 NEARLY_DRAINED = 64
 """Batches that are left where the end is looked for often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """Why a run is drained, and how long it may be: so many seconds, until then, as seconds since 1970."""
+
+    reason: str = ""
+    grace: float | None = None
+    until: float = 0.0
+
+    @classmethod
+    def begin(cls, reason: str, grace: float | None) -> Draining:
+        return cls(reason, grace, time.time() + (grace or 0.0))
 
 
 class Ends:
@@ -39,8 +55,24 @@ class Ends:
         self._outstanding: dict[int, int] = {}
         self._changed = asyncio.Event()
 
+    def attach(self, stored: Mapping[str, bytes]) -> Draining | None:
+        """Go on where an earlier supervisor stopped, with its replicas: nothing of what was ended begins again.
+
+        `stored` are the broker's records, by subject. Returns how the run is drained, if it is.
+        """
+        draining = None
+        for subject, payload in stored.items():
+            parts = subject.split(".")
+            if parts[-1] == "finished":
+                self.hear(int(parts[3]), int(parts[4]), payload)
+            elif parts[-1] == "finish":
+                self.told.add(int(parts[3]))
+            elif parts[-1] == "drain":
+                draining = Draining(**json.loads(payload))
+        return draining
+
     async def take_up(self, storer: Storer, stored: Mapping[str, bytes]) -> None:
-        """Go on where an earlier supervisor stopped: with all that has ended, but for what was only drained.
+        """Go on with a run that was ended: with all that has ended, but for what was only drained.
 
         `stored` are the broker's records, by subject.
         """
@@ -89,11 +121,12 @@ class Ends:
         """How many batches were left for it when they were last counted."""
         return sum(self._outstanding.get(entry.edge, 0) for entry in operator.assignment.inputs)
 
-    async def drain(self, storer: Storer) -> None:
+    async def drain(self, storer: Storer, draining: Draining) -> None:
         """Tell all sources that still run to come to an end."""
+        told = json.dumps(asdict(draining)).encode()
         for operator in self._plan.operators:
             if operator.assignment.is_source and not self.has_ended(operator):
-                await storer.store(Store(self._names.control(operator.index, "drain"), b"{}"))
+                await storer.store(Store(self._names.control(operator.index, "drain"), told))
 
     async def follow(self, storer: Storer) -> None:
         """Tell each operator to finish once everything before it is done and worked off, until all are done."""

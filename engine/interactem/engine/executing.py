@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from interactem.engine.broker import EmbeddedBroker
-from interactem.engine.errors import BrokerError
+from interactem.engine.broker import RunBroker
+from interactem.engine.connections import LaidConnections
+from interactem.engine.errors import BrokerError, RunFolderError, UnknownRunError
 from interactem.engine.external_brokers import EXTERNAL_STORE
 from interactem.engine.folders import EventLog, utc_now
 from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder
 from interactem.engine.inspections import inspect_folder
+from interactem.engine.keeping import Keeper, KeeperLostError, KeptBroker, KeptLauncher
 from interactem.engine.launchers import Launcher
 from interactem.engine.launching import make_launcher
 from interactem.engine.own_broker import start_own_broker
@@ -43,15 +46,39 @@ async def execute(
     `run.py` changes, and it is told of each change. Raises `RunFolderError` where somebody else runs it.
     """
     with prepared.folder.held():
-        return await _execute(prepared, launcher, observe, started, watch)
+        _refuse_unattended(prepared)
+        return await _execute(prepared, None, launcher, observe, started, watch)
+
+
+async def execute_kept(
+    prepared: PreparedRun,
+    keeper: Keeper,
+    *,
+    attached: bool = False,
+    started: Callable[[Supervisor], None] = lambda supervisor: None,
+) -> RunResult:
+    """The same as the supervisor of a detached run, whose folder the caller holds; with `attached`, of one that runs.
+
+    Raises `KeeperLostError` where everything has ended with the keeper: it can be gone on with.
+    """
+    return await _execute(prepared, keeper, KeptLauncher(keeper), lambda state, rows: None, started, None, attached)
+
+
+def _refuse_unattended(prepared: PreparedRun) -> None:
+    with suppress(UnknownRunError):
+        if RunIndex().find(prepared.run).unattended:
+            reason = f"its replicas are at work: take them over with: interactem pipeline attach {prepared.run}"
+            raise RunFolderError(prepared.folder.path, reason)
 
 
 async def _execute(
     prepared: PreparedRun,
+    keeper: Keeper | None,
     launcher: Launcher | None,
     observe: Observer,
     started: Callable[[Supervisor], None],
     watch: Callable[[str], None] | None,
+    attached: bool = False,
 ) -> RunResult:
     begun = time.monotonic()
     folder, plan = prepared.folder, prepared.plan
@@ -61,7 +88,9 @@ async def _execute(
     try:
         with EventLog(folder.events) as events:
             launcher = launcher or await make_launcher(plan, events.record)
-            async with _serving(prepared) as (address, store_bytes, broker):
+            async with _serving(prepared, keeper, events, attached) as (address, store_bytes, broker):
+                secrets = secrets_folder(plan.run) if keeper is None else keeper.record.socket.parent
+                laid = LaidConnections.find(plan, secrets) if attached else prepared.connections.lay_down(secrets)
                 around = Surroundings(
                     folder=folder,
                     launcher=launcher,
@@ -72,14 +101,18 @@ async def _execute(
                     broker=broker,
                     programs={},
                     images={name: image.id for name, image in plan.images.items()},
-                    connections=prepared.connections.lay_down(secrets_folder(plan.run)),
+                    connections=laid,
                     tell=watch or (lambda text: None),
+                    attached=attached,
+                    adopted={} if keeper is None else keeper.adopted,
                 )
                 supervisor = Supervisor(plan, around, observe)
                 started(supervisor)
                 async with nullcontext() if watch is None else _watch(prepared, around, supervisor).running():
                     state = await supervisor.run()
                 reason = supervisor.reason
+                if keeper is not None and keeper.lost:
+                    raise KeeperLostError(reason)
     except BrokerError as error:  # it did not start
         reason = str(error)
     rows = supervisor.progress() if supervisor else [OperatorProgress(o.key, o.replicas) for o in plan.operators]
@@ -124,37 +157,46 @@ def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) 
 def _settled(prepared: PreparedRun, result: RunResult) -> RunResult:
     """Leave behind what tells of the run, and nothing that nobody needs any more."""
     folder = prepared.folder
-    if result.state == "completed" and not result.dead:
-        shutil.rmtree(folder.broker, ignore_errors=True)
     try:
         folder.write_summary(result.to_value())
     except OSError as error:
         parts = [result.reason, f"the summary could not be written: {error.strerror}"]
         result = replace(result, reason="; ".join(filter(None, parts)))
     RunIndex().update(result.run, state=result.state)
+    if result.state == "completed" and not result.dead:
+        shutil.rmtree(folder.broker, ignore_errors=True)  # only now: who is killed before must find it
     return result
 
 
 @asynccontextmanager
-async def _serving(prepared: PreparedRun) -> AsyncIterator[tuple[Address, int, EmbeddedBroker | None]]:
+async def _serving(
+    prepared: PreparedRun, keeper: Keeper | None, events: EventLog, attached: bool
+) -> AsyncIterator[tuple[Address, int, RunBroker | None]]:
     """The run's broker, and the run in the index for as long as it serves."""
-    broker: EmbeddedBroker | None = None
-    _register(prepared, Address(""))
-    try:
+    async with AsyncExitStack() as stack:
+        if not attached:
+            _register(prepared, Address(""), keeper)
+        if keeper is None:
+            stack.callback(remove_secrets, prepared.run)
+        else:
+            stack.push_async_callback(keeper.end)
+            stack.callback(asyncio.create_task(keeper.events(events.record)).cancel)
+        broker: RunBroker | None = None
         if prepared.broker is not None:
             address, store_bytes = prepared.broker, EXTERNAL_STORE
+        elif keeper is None:
+            own, store_bytes = await start_own_broker(prepared.plan, prepared.folder, secrets_folder(prepared.run))
+            stack.push_async_callback(own.stop)
+            address, broker = Address(own.url, own.credentials), own
         else:
-            broker, store_bytes = await start_own_broker(prepared.plan, prepared.folder)
-            address = Address(broker.url, broker.credentials)
-        _register(prepared, address)
+            kept = await KeptBroker.have(keeper)
+            stack.push_async_callback(kept.stop)
+            address, store_bytes, broker = Address(kept.url, kept.credentials), kept.store_bytes, kept
+        _register(prepared, address, keeper)
         yield address, store_bytes, broker
-    finally:
-        if broker is not None:
-            await broker.stop()
-        remove_secrets(prepared.run)
 
 
-def _register(prepared: PreparedRun, address: Address) -> None:
+def _register(prepared: PreparedRun, address: Address, keeper: Keeper | None) -> None:
     RunIndex().register(
         RunRecord(
             run=prepared.run,
@@ -165,5 +207,6 @@ def _register(prepared: PreparedRun, address: Address) -> None:
             credentials=address.credentials,
             started=utc_now().isoformat(),
             state="running",
+            keeper=None if keeper is None else keeper.record,
         )
     )

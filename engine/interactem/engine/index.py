@@ -47,6 +47,14 @@ class ProcessIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class KeeperRecord:
+    """What holds the broker and the replicas of a detached run, and where a supervisor finds it."""
+
+    process: ProcessIdentity
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """What the index knows of a run. The run's own folder has the rest."""
 
@@ -62,6 +70,8 @@ class RunRecord:
     started: str
     """ISO 8601."""
     state: str
+    keeper: KeeperRecord | None = None
+    """Of a detached run."""
 
     @property
     def alive(self) -> bool:
@@ -70,8 +80,15 @@ class RunRecord:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it has neither ended nor a supervisor: it can be resumed."""
-        return self.state not in ENDED and not self.supervisor.alive
+        """Whether it has neither ended nor a supervisor, nor works without one: it can be resumed."""
+        return self.state not in ENDED and not self.supervisor.alive and not self.unattended
+
+    @property
+    def unattended(self) -> bool:
+        """Whether it has no supervisor, and its broker and replicas wait for another one."""
+        if self.state in ENDED or self.keeper is None or self.supervisor.alive:
+            return False
+        return self.keeper.process.alive
 
 
 class RunIndex:
@@ -125,9 +142,9 @@ class RunIndex:
         """Forget the runs whose folders are gone, and remove the secrets of runs that do not run; their ids."""
         for file in self.folder.glob("*.json") if self.folder.is_dir() else ():
             record = self._read(file)
-            if record is not None and not record.folder.is_dir() and not record.alive:
+            if record is not None and not record.folder.is_dir() and not record.alive and not record.unattended:
                 file.unlink(missing_ok=True)
-        alive = {record.run for record in self.runs() if record.alive}
+        alive = {record.run for record in self.runs() if record.alive or record.unattended}
         place = secrets or user_folder()
         stale = [path for path in sorted(place.iterdir()) if path.is_dir() and path.name not in alive]
         for path in stale:
@@ -146,7 +163,9 @@ class RunIndex:
 
 
 def _record(value: Mapping[str, Any]) -> RunRecord:
-    given = {field.name: value[field.name] for field in fields(RunRecord)}
+    given = {field.name: value[field.name] for field in fields(RunRecord) if field.name != "keeper"}
+    if keeper := value.get("keeper"):
+        given["keeper"] = KeeperRecord(ProcessIdentity(**keeper["process"]), Path(keeper["socket"]))
     given["supervisor"] = ProcessIdentity(**given["supervisor"])
     given["folder"] = Path(given["folder"])
     given["credentials"] = Path(given["credentials"]) if given["credentials"] else None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from interactem.spec import Resources
 
@@ -51,6 +51,8 @@ class Launch:
     """What is put into a container besides."""
     resources: Resources = field(default_factory=Resources)
     """The limits of a container."""
+    note: Mapping[str, Any] = field(default_factory=dict)
+    """What the supervisor would have another one know that takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,17 @@ class Handle(Protocol):
     def kill(self) -> None:
         """End it and everything that it started, now. Does nothing where all have ended."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A replica that an earlier supervisor has started, and that may have ended since."""
+
+    handle: Handle
+    incarnation: int
+    note: Mapping[str, Any]
+    seconds: float
+    """Since it was started."""
 
 
 class Launcher(Protocol):

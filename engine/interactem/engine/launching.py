@@ -42,14 +42,18 @@ async def make_ready(
     *,
     locked: Mapping[str, PinnedImage] | None = None,
     source: str = "",
+    inspect: bool = True,
 ) -> Ready:
     """Make environments for processes, or find and pull images for containers: the locked ones, if there are any.
+
+    `inspect` says whether to see that operators' code loads.
 
     Raises `DependencyError`, `OperatorError`, `NoEngineError` and `MissingImageError`.
     """
     if launcher == "process":
         made = dict(zip(folders, await prepare_all(folders.values(), progress=progress), strict=True))
-        await inspect_all(folders, made)
+        if inspect:
+            await inspect_all(folders, made)
         return Ready(environments=made)
     chosen = None if locked is None else locked_images(images, locked, source)
     engine = await _engine(launcher, folders.values())

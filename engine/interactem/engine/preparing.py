@@ -147,25 +147,30 @@ async def reopen(
     *,
     broker: str | Address | None = None,
     again: bool = False,
+    attached: bool = False,
     progress: Progress = lambda operator, text: None,
 ) -> PreparedRun:
     """A run that has not come to its end, to be gone on with; with `again` also one that has.
 
-    Raises `RunFolderError` where there is none, or nothing to go on with, and `SpecError` for connections that cannot
-    be resolved any more.
+    With `attached` its replicas are at work: their code is not looked at, and their connections are known. Raises
+    `RunFolderError` where there is none, or nothing to go on with, and `SpecError` for connections that cannot be
+    resolved any more.
     """
     folder = RunFolder.open(path)
     plan = Plan.from_value(folder.read_plan())
     result = collect(path)
     if result is not None and result.state == "completed" and not again:
         raise RunFolderError(folder.path, f"the run {plan.run} is complete; start a new one with: pipeline run")
-    resolved = connections_of_plan(plan)
+    resolved = RunConnections() if attached else connections_of_plan(plan)
     used = {operator.operator: Path(operator.folder) for operator in plan.operators if operator.folder}
     names = {name: image.name for name, image in plan.images.items()}
-    ready = await make_ready(plan.launcher, used, names, progress, locked=plan.images, source=str(folder.plan))
+    source = str(folder.plan)
+    ready = await make_ready(
+        plan.launcher, used, names, progress, locked=plan.images, source=source, inspect=not attached
+    )
     if isinstance(broker, str):
         broker, _ = await reachable(plan.run, broker)
-    elif broker is None and was_external(folder):
+    elif broker is None and not attached and was_external(folder):
         raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
     return PreparedRun(plan, folder, ready.environments, broker, resolved)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import time
 import traceback
@@ -19,12 +20,12 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from interactem.engine import arenas, streams
-from interactem.engine.broker import EmbeddedBroker
+from interactem.engine.broker import RunBroker
 from interactem.engine.decisions import ENDED, State, restart_delay
-from interactem.engine.ends import Ends
+from interactem.engine.ends import Draining, Ends
 from interactem.engine.errors import BrokerError, EngineError
-from interactem.engine.extending import Extender
 from interactem.engine.gpus import GpuWatch, Place
+from interactem.engine.extending import Extender
 from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import OperatorProgress, Tally, together
@@ -69,9 +70,10 @@ class Supervisor:
         self._tallies = {operator.index: Tally() for operator in plan.operators}
         self._gpus = GpuWatch(plan.run, self._pids)
         self._replicas = [TendedReplica(o, index) for o in plan.operators for index in range(o.replicas)]
+        self._adopt()
         self._dead: dict[int, int] = {}
         self._ends = Ends(plan, self._tallies)
-        self._draining = False
+        self._draining: Draining | None = None
         self._over = asyncio.Event()
         self._client: Client | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +89,7 @@ class Supervisor:
     async def run(self) -> State:
         """Until the run has ended; returns `completed`, `stopped` or `failed`. What it started is gone by then."""
         try:
-            self._around.events.record("state", state="starting", reason="", broker=self._around.address.url)
+            self._record_beginning()
             self._keep(self._begin())
             await self._over.wait()
         finally:
@@ -99,15 +101,8 @@ class Supervisor:
 
         It is stopped at once if that takes longer than `grace` seconds.
         """
-        if self._draining or self.state in ENDED:
-            return
-        self._draining = True
-        self.reason = reason
-        if grace is not None:
-            words = f"{reason}; it was not drained within {grace:g} s"
-            asyncio.get_running_loop().call_later(grace, self.stop, words.removeprefix("; "))
-        if self.state == "running":
-            self._begin_to_drain()
+        if self._draining is None and self.state not in ENDED:
+            self._drain(Draining.begin(reason, grace))
 
     def stop(self, reason: str = "") -> None:
         """End now. What was not worked off stays in the broker's store, for `resume`."""
@@ -124,15 +119,33 @@ class Supervisor:
 
     # beginning and end
 
+    def _adopt(self) -> None:
+        """The replicas of an earlier supervisor are ours."""
+        for replica in self._replicas:
+            adopted = self._around.adopted.get((replica.operator.key, replica.index))
+            if adopted is not None:
+                replica.adopt(adopted, self._tallies[replica.operator.index])
+
+    def _record_beginning(self) -> None:
+        record, url = self._around.events.record, self._around.address.url
+        if not self._around.attached:
+            record("state", state="starting", reason="", broker=url)
+            return
+        record("attached", supervisor=os.getpid(), broker=url)
+        for replica in self._replicas:
+            if replica.handle is not None:
+                operator, index = replica.operator.key, replica.index
+                record("replica", operator=operator, replica=index, state="running", id=replica.handle.id)
+
     async def _begin(self) -> None:
         if self._around.broker is not None:
             self._keep(self._tend_broker(self._around.broker))
         await self._set_up()
         self._to("running")
-        if self._draining:
-            self._begin_to_drain()
+        if self._draining is not None:
+            self._begin_to_drain(self._draining)
         for replica in self._replicas:
-            if replica.key not in self._ends.finished:
+            if replica.key not in self._ends.finished or replica.handle is not None:
                 self._tending.add(self._keep(self._tender.tend(replica)))
         self._keep(self._follow())
         self._keep(Watermarks(self.plan, self._storer).run())
@@ -157,7 +170,8 @@ class Supervisor:
         self._tender = Tender(self.plan, self._around, self._client, self._storer, self._ends, self._tallies)
         self._keep(Extender(self.plan, self._around, self._client, self._replicas).run())
         for replica in self._replicas:
-            await self._tender.clear_up(replica)
+            if replica.handle is None:
+                await self._tender.clear_up(replica)
 
     def _reconnected(self) -> None:
         if hasattr(self, "_storer"):
@@ -176,7 +190,10 @@ class Supervisor:
                 subject = self._names.control(operator.index, kind)
                 if subject not in stored:
                     await self._storer.store(Store(subject, json.dumps(value).encode()))
-        await self._ends.take_up(self._storer, stored)
+        if not self._around.attached:
+            await self._ends.take_up(self._storer, stored)
+        elif (draining := self._ends.attach(stored)) is not None and self._draining is None:
+            self._drain(draining)
 
     async def _clean_up(self) -> None:
         self._over.set()
@@ -244,7 +261,7 @@ class Supervisor:
 
     # the broker
 
-    async def _tend_broker(self, broker: EmbeddedBroker) -> None:
+    async def _tend_broker(self, broker: RunBroker) -> None:
         deaths = 0
         while True:
             begun = time.monotonic()
@@ -271,9 +288,19 @@ class Supervisor:
 
     # the end of the stream
 
-    def _begin_to_drain(self) -> None:
+    def _drain(self, draining: Draining) -> None:
+        self._draining = draining
+        self.reason = draining.reason
+        if draining.grace is not None:
+            words = f"{draining.reason}; it was not drained within {draining.grace:g} s"
+            left = max(0.0, draining.until - time.time())
+            asyncio.get_running_loop().call_later(left, self.stop, words.removeprefix("; "))
+        if self.state == "running":
+            self._begin_to_drain(draining)
+
+    def _begin_to_drain(self, draining: Draining) -> None:
         self._to("draining")
-        self._keep(self._ends.drain(self._storer))
+        self._keep(self._ends.drain(self._storer, draining))
 
     async def _follow(self) -> None:
         """When all replicas are done: the run has ended when their processes have, and dead letters are counted."""
@@ -357,6 +384,6 @@ class Supervisor:
     def _state_of(self, operator: PlannedOperator, reported: bool) -> str:
         if self._ends.has_ended(operator):
             return "stopped"
-        if operator.index in self._ends.told or (self._draining and operator.assignment.is_source):
+        if operator.index in self._ends.told or (self._draining is not None and operator.assignment.is_source):
             return "draining"
         return "running" if reported else "starting"

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any
 
 from interactem.engine import arenas
-from interactem.engine.broker import EmbeddedBroker
+from interactem.engine.broker import RunBroker
 from interactem.engine.connections import LaidConnections
 from interactem.engine.folders import EventLog, RunFolder
-from interactem.engine.launchers import Launch, Launcher, Place
+from interactem.engine.launchers import Adopted, Launch, Launcher, Place
 from interactem.engine.permissions import user_name
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.connections import Address
@@ -42,11 +44,15 @@ class Surroundings:
     interpreters: Mapping[str, Path]
     events: EventLog
     store_bytes: int
-    broker: EmbeddedBroker | None = None
+    broker: RunBroker | None = None
     programs: MutableMapping[str, Path] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     connections: LaidConnections = field(default_factory=LaidConnections)
     tell: Callable[[str], None] = lambda text: None
+    attached: bool = False
+    """Whether an earlier supervisor has started the run, and its replicas may be at work."""
+    adopted: Mapping[tuple[str, int], Adopted] = field(default_factory=dict)
+    """Those replicas, by operator and number."""
 
     def slot(self, operator: PlannedOperator, replica: int) -> Path:
         """The crash slot of a replica."""
@@ -80,7 +86,14 @@ class Surroundings:
                 self.slot(operator, replica).touch()  # a container is given the file, and cannot make it
 
     def launch(
-        self, run: str, operator: PlannedOperator, replica: int, *, incarnation: int, log: Callable[[bytes], None]
+        self,
+        run: str,
+        operator: PlannedOperator,
+        replica: int,
+        *,
+        incarnation: int,
+        log: Callable[[bytes], None],
+        note: Mapping[str, Any] = MappingProxyType({}),
     ) -> Launch:
         """The next start of a replica."""
         environment = {
@@ -115,6 +128,7 @@ class Surroundings:
             places=places,
             binds=(*self._binds(operator), *arenas.binds(run, operator, replica)),
             resources=operator.resources,
+            note=note,
         )
 
     def _arenas(self, run: str, operator: PlannedOperator) -> dict[str, str]:

@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from interactem.engine.decisions import DOES_NOT_LOAD, Death, after_death, is_kill
 from interactem.engine.ends import Ends
 from interactem.engine.errors import ReplicaError
-from interactem.engine.launchers import Exit, Handle
+from interactem.engine.launchers import Adopted, Exit, Handle
 from interactem.engine.logs import ReplicaLog, last_lines
 from interactem.engine.permissions import is_own_delivery
 from interactem.engine.plan import Plan, PlannedOperator
@@ -46,6 +46,7 @@ class TendedReplica:
     renewing: bool = False
     """Whether it was asked to end because there is new code for it."""
     new_code: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: float = 0.0
 
     @property
     def name(self) -> str:
@@ -54,6 +55,20 @@ class TendedReplica:
     @property
     def key(self) -> tuple[int, int]:
         return self.operator.index, self.index
+
+    def note(self, tally: Tally) -> dict[str, Any]:
+        """What another supervisor has to know that takes our place."""
+        kills = [[*message, times] for message, times in self.kills.items()]
+        return {"deaths": self.deaths, "kills": kills, "past": tally.past(self.index)}
+
+    def adopt(self, adopted: Adopted, tally: Tally) -> None:
+        """Go on where an earlier supervisor stopped, with a replica that it has started."""
+        self.handle = adopted.handle
+        self.begun = time.monotonic() - adopted.seconds
+        self.incarnation = adopted.incarnation
+        self.deaths = adopted.note["deaths"]
+        self.kills = {(edge, message): times for edge, message, times in adopted.note["kills"]}
+        tally.take_up(self.index, adopted.note["past"])
 
     def bury(self, exit: Exit, call: slot.Call | None) -> Death:
         """Count a death, in a call of the kernel or outside of one. Returns what follows from it."""
@@ -97,24 +112,34 @@ class Tender:
         hide = self._around.connections.mask(operator.key).line
         replica.log = ReplicaLog(self._around.folder.log(operator.key, replica.index), hide)
         while True:
-            begun = time.monotonic()
-            tally.close(replica.index)  # only now: what an incarnation said last may come after its end
-            launch = self._around.launch(
-                self._plan.run, operator, replica.index, incarnation=replica.incarnation, log=replica.log
-            )
-            replica.handle = await self._around.launcher.start(launch)
-            self._record(replica, "replica", state="starting", id=replica.handle.id)
-            exit = await replica.handle.wait()
+            handle = replica.handle or await self._start(replica, tally, replica.log)
+            exit = await handle.wait()
             replica.handle = None
             if tally.progress_of(replica.index):
                 replica.deaths = 0
-            seconds = round(time.monotonic() - begun, 3)
+            seconds = round(time.monotonic() - replica.begun, 3)
             if await self._ends.is_finished(self._storer, *replica.key):  # and then it does not matter how it ended
                 self._record(replica, "replica", state="stopped", seconds=seconds)
                 return
             delay = await self._after(replica, exit, seconds)
             replica.incarnation += 1
             await asyncio.sleep(delay)
+
+    async def _start(self, replica: TendedReplica, tally: Tally, log: ReplicaLog) -> Handle:
+        replica.begun = time.monotonic()
+        # only now: what an incarnation said last may come after its end
+        tally.close(replica.index)
+        launch = self._around.launch(
+            self._plan.run,
+            replica.operator,
+            replica.index,
+            incarnation=replica.incarnation,
+            log=log,
+            note=replica.note(tally),
+        )
+        replica.handle = await self._around.launcher.start(launch)
+        self._record(replica, "replica", state="starting", id=replica.handle.id)
+        return replica.handle
 
     def renew(self, replica: TendedReplica) -> None:
         """Start it again: there is new code for it. What it is at comes to its end first, if that is soon."""

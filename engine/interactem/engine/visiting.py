@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from interactem.engine.errors import RunFolderError
 from interactem.engine.external_brokers import CHECK_SECONDS, NO_STORE, address_of, was_external
 from interactem.engine.folders import RunFolder
-from interactem.engine.index import RunIndex, RunRecord, remove_secrets
+from interactem.engine.index import RunIndex, RunRecord, remove_secrets, secrets_folder
 from interactem.engine.own_broker import start_own_broker
 from interactem.engine.plan import Plan
 from interactem.engine.results import collect
@@ -29,7 +29,7 @@ async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterat
     plan = Plan.from_value(folder.read_plan())
     async with AsyncExitStack() as stack:
         record = await _with_broker(record)
-        if record.alive:
+        if record.alive or (record.unattended and record.url):
             address = Address(record.url, record.credentials)
         else:
             stack.enter_context(folder.held())
@@ -59,6 +59,6 @@ async def _awakened(plan: Plan, folder: RunFolder, broker: str | None, stack: As
         raise RunFolderError(folder.path, f"all of run {plan.run} was worked off: its broker holds nothing any more")
     if was_external(folder):
         raise RunFolderError(folder.path, f"run {plan.run} {NO_STORE}")
-    own, _ = await start_own_broker(plan, folder)
+    own, _ = await start_own_broker(plan, folder, secrets_folder(plan.run))
     stack.push_async_callback(own.stop)
     return Address(own.url, own.credentials)
