@@ -78,6 +78,7 @@ def _engine(error: Exception) -> Failure | None:
     from interactem.engine.errors import (
         CommandNotFoundError,
         EngineError,
+        MetricsError,
         OperatorError,
         RunFolderError,
         UnknownRunError,
@@ -87,7 +88,7 @@ def _engine(error: Exception) -> Failure | None:
         return None
     if isinstance(error, OperatorError):
         return Failure(INVALID, counted(error.problems), error.problems)
-    invalid = isinstance(error, CommandNotFoundError | RunFolderError | UnknownRunError)
+    invalid = isinstance(error, CommandNotFoundError | MetricsError | RunFolderError | UnknownRunError)
     return Failure(INVALID if invalid else FAILED, str(error))
 
 

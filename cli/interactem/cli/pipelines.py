@@ -11,6 +11,7 @@ from interactem.cli import dead
 from interactem.cli.failures import InvalidError
 from interactem.cli.options import AllowDead, Broker, RunId, WorkingRunId
 from interactem.cli.output import AsJson
+from interactem.cli.serving import MetricsHost, MetricsPort
 
 app = typer.Typer(help="Check, draw, run and follow pipelines.", no_args_is_help=True)
 app.add_typer(dead.app, name="dead")
@@ -121,6 +122,8 @@ def run(
     ] = False,
     seconds: Seconds = None,
     allow_dead: AllowDead = False,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
     as_json: AsJson = False,
 ) -> int:
     """Run a pipeline, with its progress, to its end. Ctrl-C drains it; twice stops it now.
@@ -140,6 +143,7 @@ def run(
         watch=watch,
         seconds=seconds,
         allow_dead=allow_dead,
+        metrics=(metrics_port, metrics_host),
         as_json=as_json,
     )
 
@@ -151,6 +155,8 @@ def resume(
     detach: Detach = False,
     seconds: Seconds = None,
     allow_dead: AllowDead = False,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
     as_json: AsJson = False,
 ) -> int:
     """Go on with a run that was stopped, failed or was killed, from where it was. Nothing is done twice."""
@@ -164,7 +170,13 @@ def resume(
         words = f"run {record.run} works on without a supervisor; give it one: interactem pipeline attach {record.run}"
         raise InvalidError(words)
     return running.resume(
-        record.folder, broker=broker, detached=detach, seconds=seconds, allow_dead=allow_dead, as_json=as_json
+        record.folder,
+        broker=broker,
+        detached=detach,
+        seconds=seconds,
+        allow_dead=allow_dead,
+        metrics=(metrics_port, metrics_host),
+        as_json=as_json,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interactem.cli.failures import INTERRUPTED, InvalidError
 from interactem.cli.graphs import LoadedPipeline, load_pipeline
 from interactem.cli.output import console, counted, print_json, print_table, say
+from interactem.cli.serving import both, serving
 from interactem.engine import PreparedRun, RunResult, execute, prepare, reopen
 from interactem.engine.connections import find_connections
 from interactem.engine.detached import detach
@@ -25,6 +26,8 @@ from interactem.spec import Graph
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from interactem.cli.serving import Served
 
 PLAIN_SECONDS = 2.0
 """How often progress is printed where there is no terminal."""
@@ -62,7 +65,7 @@ def run(
     detached: bool,
     **end: Any,
 ) -> int:
-    """Runs it; returns the exit code. `end`: `seconds`, `allow_dead`, `as_json`, `watch`."""
+    """Runs it; returns the exit code. `end`: `seconds`, `allow_dead`, `as_json`, `watch`, `metrics`."""
     if locked is not None and launcher == "process":
         raise InvalidError("--locked is about images: give --launcher podman or --launcher docker with it")
     if end.get("watch") and detached:
@@ -100,8 +103,23 @@ def _go(
     allow_dead: bool,
     as_json: bool,
     watch: bool = False,
+    metrics: tuple[int | None, str | None] = (None, None),
+) -> int:
+    with serving(*metrics) as served:
+        return _run_served(ready, detached, seconds, allow_dead, as_json, watch, served)
+
+
+def _run_served(
+    ready: Callable[[Callable[[str, str], None]], Awaitable[PreparedRun]],
+    detached: bool,
+    seconds: float | None,
+    allow_dead: bool,
+    as_json: bool,
+    watch: bool,
+    served: Served,
 ) -> int:
     screen = Screen(quiet=as_json)
+    observe = screen.observe if served is None else both(served.metrics.show, screen.observe)
 
     async def whole() -> RunResult | PreparedRun:
         with interrupts(screen.note) as take:
@@ -110,6 +128,9 @@ def _go(
             if detached:
                 return prepared
             screen.begin(prepared)
+            if served is not None:
+                served.metrics.begin(prepared.run, prepared.plan.name)
+                screen.tell_metrics(served.url)
 
             def started(supervisor: Supervisor) -> None:
                 take(supervisor)
@@ -120,7 +141,7 @@ def _go(
 
             with screen.showing():
                 return await execute(
-                    prepared, observe=screen.observe, started=started, watch=screen.tell if watch else None
+                    prepared, observe=observe, started=started, watch=screen.tell if watch else None
                 )
 
     try:
@@ -177,6 +198,9 @@ class Screen:
     def begin(self, prepared: PreparedRun) -> None:
         if not self._quiet:
             say(f"run {prepared.run} of {prepared.plan.name}")
+
+    def tell_metrics(self, url: str) -> None:
+        say(f"metrics: {url}", stderr=self._quiet)
 
     def showing(self) -> AbstractContextManager[Any]:
         if self._quiet or not self._console.is_terminal:

@@ -7,6 +7,7 @@ EngineError                the base; says what is wrong, where, and what to do
 ├── DependencyError        an operator's dependencies cannot be installed
 ├── OperatorError          operators' code does not load
 ├── CommandNotFoundError   there is no such program
+├── MetricsError           metrics cannot be served there
 ├── RefusedError           a kernel does not take the parameters that it was to have
 ├── RunFolderError         the run folder cannot be used for this run
 └── UnknownRunError        no run, or more than one, is meant by what was given
@@ -86,6 +87,18 @@ class CommandNotFoundError(EngineError, ValueError):
     def __init__(self, command: str, reason: str = "") -> None:
         super().__init__(f"{command}: {reason or 'there is no such command'}")
         self.command = command
+
+
+class MetricsError(EngineError, OSError):
+    """Metrics cannot be served at this host and port."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"metrics cannot be served at {host}:{port}: {reason.lower()}; give another --metrics-port, or 0 for any"
+        )
+        self.host = host
+        self.port = port
+        self.reason = reason
 
 
 class RunFolderError(EngineError, ValueError):

@@ -71,8 +71,9 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """In bytes, as it travelled, with data that was stored apart."""
-        return len(self.delivery.payload) + (0 if self.blob is None else self.blob.nbytes)
+        """In bytes, as it travelled, with data that was stored apart or lies in shared memory."""
+        apart = sum([data.nbytes for data, _ in self._placed if data is not None])
+        return len(self.delivery.payload) + apart + (0 if self.blob is None else self.blob.nbytes)
 
     def id(self, index: int) -> str:
         return text(*self.ids[index])
