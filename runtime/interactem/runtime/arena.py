@@ -1,16 +1,14 @@
 """The arena of a producing replica: shared memory in which its large messages lie, for readers on the same host.
 
 A folder with two files: `data`, which the producer and all readers map once, and `index` (see `arena_index`). A message
-is a block of `data`; what travels through the broker is a reference to it. A block is free again when every edge that it
-went to has released it: the readers say so, block by block (`release`), and where a reader has died or what it said
+is a block of `data`; what travels through the broker is a reference to it. A block is free again when every edge that
+it went to has released it: the readers say so, block by block (`release`), and where a reader has died or what it said
 was lost, the broker's acknowledgements do (`settle`). A new incarnation of the producer takes over what an earlier one
 left: nobody knows any more where that went, so all edges have to be done with it.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
 import threading
 import time
 import weakref
@@ -18,16 +16,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from interactem.runtime.arena_index import BLOCKS, DATA, Index
-from interactem.runtime.extents import Extents, whole_pages
+from interactem.runtime.arena_index import INDEX
+from interactem.runtime.arena_space import Space
+from interactem.runtime.extents import whole_pages
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-GROWTH = 16 * 2**20
-"""Memory is asked for in steps of so many bytes."""
 WAIT_SECONDS = 0.25
 INHERITED_SECONDS = 2.0
 """So long after a producer's death, nothing that it has sent is still on its way to the broker."""
@@ -43,8 +37,20 @@ class Block:
     """A part of the arena that is held. All but what never changes is the arena's to touch."""
 
     __slots__ = (
-        "author", "explicit", "generation", "inherited", "kept_until", "loose", "marks", "number", "offset", "readers",
-        "room", "stored", "to_store", "__weakref__",
+        "__weakref__",
+        "author",
+        "explicit",
+        "generation",
+        "inherited",
+        "kept_until",
+        "loose",
+        "marks",
+        "number",
+        "offset",
+        "readers",
+        "room",
+        "stored",
+        "to_store",
     )  # fmt: skip
 
     def __init__(self, number: int, generation: int, offset: int, room: int) -> None:
@@ -120,69 +126,49 @@ class Arena:
     """
 
     def __init__(self, folder: Path, capacity: int, edges: Iterable[int] = ()) -> None:
-        """Take over the arena in `folder`, or make one there. Raises `OSError`, `ValueError`."""
-        import numpy as np
+        """Take over the arena in `folder`, if there is one; else it is made when it is needed first.
 
+        Raises `OSError` and `ValueError` where there cannot be one.
+        """
         self.patience: Patience = nullcontext(lambda: True)
         self.waited = 0.0
-        self.edges = tuple(edges)
-        self.dropped: deque[Block] = deque()
-        self._room = threading.Condition()
         self.wanting = False
         """Whether somebody waits for room."""
-        self._index = self._opened(folder, capacity)
-        self.identity = self._index.identity
-        self.capacity = self._index.capacity
-        with (folder / DATA).open("r+b") as file:
-            self._file = os.dup(file.fileno())
-            self._map = mmap.mmap(self._file, self.capacity)
-        self._bytes: NDArray[Any] = np.frombuffer(self._map, dtype=np.uint8)
-        self._extents = Extents(self.capacity)
-        self._grown = 0
-        self._free = [number for number in range(BLOCKS - 1, -1, -1)]
+        self.why_not = ""
+        """Why there cannot be anything in it."""
+        self.edges = tuple(edges)
+        self.dropped: deque[Block] = deque()
+        self._folder = folder
+        self.capacity = capacity
+        self._room = threading.Condition()
         self._held: dict[int, Block] = {}
         self._first: dict[Reader, int] = {}
         self._nearly_settled: set[tuple[int, int, int]] = set()
-        self._take_over()
+        self._space: Space | None = None
+        self._inherited_until = 0.0
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no {folder}")
+        if (folder / INDEX).exists():
+            self._take_over()
 
-    @staticmethod
-    def _opened(folder: Path, capacity: int) -> Index:
-        try:
-            index = Index.open(folder, writable=True)
-            if (folder / DATA).stat().st_size == index.capacity:
-                return index
-        except FileNotFoundError:
-            pass
-        with (folder / DATA).open("w+b") as file:
-            file.truncate(capacity)
-        return Index.make(folder, capacity)
-
-    def _take_over(self) -> None:
-        for number in self._index.held():
-            offset, room = self._index.extent(number)
-            if not self._extents.occupy(offset, room):
-                raise ValueError(f"block {number} of the arena is where another one is")
-            block = self._held[number] = Block(number, self._index.generation(number), offset, room)
+    def _take_over(self) -> Space:
+        space = self._space = Space(self._folder, self.capacity)
+        self.capacity = space.capacity
+        for number in space.inherited:
+            block = self._held[number] = Block(number, space.index.generation(number), *space.index.extent(number))
             block.readers = dict.fromkeys(self.edges, 1)
             block.inherited, block.loose = True, False
-            self._grown = max(self._grown, offset + room)
-        if self._held:
-            self._free = [number for number in self._free if number not in self._held]
-        self._index.begin(time.monotonic_ns())
         self._inherited_until = time.monotonic() + INHERITED_SECONDS
+        return space
 
     # the kernel's thread
 
     def place(self, data: memoryview, edges: Iterable[int], batches: int = 1) -> Placed | None:
         """A copy of `data` in the arena, for the readers of these edges. None where no room can be waited for."""
-        import numpy as np
-
         block = self.take(data.nbytes)
-        if block is None:
+        if block is None or self._space is None:
             return None
-        np.copyto(
-            self._bytes[block.offset : block.offset + data.nbytes], np.frombuffer(data, dtype=np.uint8)
-        )  # gives the interpreter to the transport meanwhile
+        self._space.write(block.offset, data)
         return self.address(block, data.nbytes, edges, batches)
 
     def address(self, block: Block, size: int, edges: Iterable[int], batches: int = 1) -> Placed:
@@ -227,34 +213,18 @@ class Arena:
         return any(block.readers and not block.loose and block.kept_until < now for block in self._held.values())
 
     def _take(self, room: int) -> Block | None:
-        if not self._free:
+        if self.why_not:
             return None
-        offset = self._extents.take(room)
-        if offset is None:
+        try:
+            space = self._space or self._take_over()
+        except (OSError, ValueError) as error:
+            self.why_not = f"there can be no arena: {error}"
             return None
-        if offset + room > self._grown and not self._grow(offset + room):
-            self._extents.give(offset, room)
+        if (taken := space.take(room)) is None:
             return None
-        number = self._free.pop()
-        block = Block(number, self._index.take(number, offset, room), offset, room)
-        self._held[number] = block
+        number, generation, offset = taken
+        block = self._held[number] = Block(number, generation, offset, room)
         return block
-
-    def _grow(self, end: int) -> bool:
-        """Have the memory up to `end`: to write to what the system has no page for would end the process."""
-        for goal in (min(self.capacity, -(-end // GROWTH) * GROWTH), end):
-            try:
-                os.posix_fallocate(self._file, self._grown, goal - self._grown)
-            except OSError:
-                continue
-            self._grown = goal
-            return True
-        return False
-
-    def view(self, block: Block, size: int) -> NDArray[Any]:
-        """Memory of a block that can be written to. The block is held for as long as that is there."""
-        array = self._bytes[block.offset : block.offset + size]
-        return array
 
     # any thread
 
@@ -289,7 +259,7 @@ class Arena:
                 block.stored = block.to_store <= 0
                 if again and block.explicit:
                     block.explicit = False
-                    block.readers = {edge: 1 for edge, _ in block.marks}
+                    block.readers = {**block.readers, **{edge: 1 for edge, _ in block.marks}}
                 self._free_if_done(block)
 
     def release(self, edge: int, numbers: Iterable[tuple[int, int]]) -> None:
@@ -320,12 +290,14 @@ class Arena:
         """What nobody has released so far, as it is now: for `settle`."""
         now, monotonic = time.monotonic(), time.monotonic_ns()
         found: list[Unsettled] = []
+        if self._space is None:
+            return found
         with self._room:
             for block in self._held.values():
                 if not block.readers or block.kept_until > now:
                     continue
                 if block.inherited:
-                    if monotonic - self._index.ended(block.number) > INHERITED_SECONDS * 1e9:
+                    if monotonic - self._space.index.ended(block.number) > INHERITED_SECONDS * 1e9:
                         found += [Unsettled(block.number, block.generation, edge, None) for edge in block.readers]
                 elif block.stored:
                     for edge in block.readers:
@@ -353,9 +325,8 @@ class Arena:
         if block.readers or not (block.stored or block.inherited) or self._held.get(block.number) is not block:
             return
         del self._held[block.number]
-        self._index.free(block.number)  # before anybody can be given its memory
-        self._extents.give(block.offset, block.room)
-        self._free.append(block.number)
+        if self._space is not None:
+            self._space.give(block.number, block.offset, block.room)
         if self.wanting:
             self._room.notify_all()
 
@@ -368,7 +339,11 @@ class Arena:
 
     @property
     def held_bytes(self) -> int:
-        return self.capacity - self._extents.free
+        return 0 if self._space is None else self._space.taken
 
-    def close(self) -> None:
-        os.close(self._file)
+    @property
+    def identity(self) -> bytes:
+        """The arena's; raises `ValueError` before there is anything in it."""
+        if self._space is None:
+            raise ValueError("there is nothing in the arena so far")
+        return self._space.index.identity

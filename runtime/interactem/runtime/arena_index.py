@@ -1,8 +1,8 @@
 """An arena's index: a small mapped file in which the producer says what each block is, and readers look.
 
-A block has a generation that counts up when it is taken and again when it is freed: odd is held. Whoever has looked at a
-block's bytes and finds the generation as it was has seen what was meant for it, and nothing else. Numbers are unsigned
-64-bit words of the machine's own order.
+A block has a generation that counts up when it is taken and again when it is freed: odd is held. Whoever has looked at
+a block's bytes and finds the generation as it was has seen what was meant for it, and nothing else. Numbers are
+unsigned 64-bit words of the machine's own order.
 
 | words | |
 |---|---|

@@ -90,7 +90,9 @@ class Packing:
             placed = arena.place(view, edges, len(near))
         if placed is None:
             far = list(outputs)
-            if arena is not None and near and view.nbytes > arena.capacity:
+            if arena is not None and arena.why_not:
+                self._told(arena.why_not)
+            elif arena is not None and near and view.nbytes > arena.capacity:
                 bound = arena.capacity // 2**20
                 self._told(f"messages of {view.nbytes / 2**20:,.0f} MiB do not fit into the arena of {bound:,} MiB")
         else:

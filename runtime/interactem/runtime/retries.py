@@ -22,7 +22,6 @@ from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.subjects import Names, short_hash
 from interactem.runtime.transports import Delivery, Store
 
-
 _DESCRIBED = 2**17
 """More than meta and tracking of a message may take."""
 

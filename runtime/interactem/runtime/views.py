@@ -1,8 +1,8 @@
 """The reader's side of arenas: messages of other replicas, seen where they lie.
 
-A mapping is made once for each producer. Of what a kernel is given, a `Lease` knows whether it is still what it was (the
-block's generation), and whether anybody can still look at it: a kernel may keep an array beyond its call. Then the block
-is held for it, up to a bound; beyond that, kernels are given copies, and told so.
+A mapping is made once for each producer. Of what a kernel is given, a `Lease` knows whether it is still what it was
+(the block's generation), and whether anybody can still look at it: a kernel may keep an array beyond its call. Then the
+block is held for it, up to a bound; beyond that, kernels are given copies, and told so.
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ class Views:
         """
         mapped = self._arena(references)
         copies = self.kept_bytes > self._most_kept
-        found: list[tuple[memoryview | None, Lease | None]] = []
-        for block in references.blocks:
-            found.append((None, None) if block is None else self._one(mapped, references.replica, block, copies))
-        return found
+        return [
+            (None, None) if block is None else self._one(mapped, references.replica, block, copies)
+            for block in references.blocks
+        ]
 
     def _one(self, mapped: _Mapped, replica: int, block: BlockReference, copies: bool) -> tuple[memoryview, Lease]:
         if block.block >= BLOCKS or block.offset + block.length > mapped.capacity:

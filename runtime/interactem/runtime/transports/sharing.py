@@ -1,7 +1,7 @@
 """What goes through the broker beside the messages where these lie in shared memory: who is done with which block.
 
-As a reader: a delivery's blocks are released once its acknowledgement is certain. As a producer: what readers release is
-heard, and what nobody says is found out from the broker now and then.
+As a reader: a delivery's blocks are released once its acknowledgement is certain. As a producer: what readers release
+is heard, and what nobody says is found out from the broker now and then.
 """
 
 from __future__ import annotations
