@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -130,9 +129,12 @@ def daemons():
     return found
 
 
-def daemon_of(place):
-    with daemon_client.connect(str(place)) as channel:
-        return int.from_bytes(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+def started(app, place, **values):
+    """Start a daemon; its process id."""
+    before = daemons()
+    assert start(app, place, **values)[0] == 0
+    (found,) = set(daemons()) - set(before)
+    return found
 
 
 # the whole lifecycle, once
@@ -281,8 +283,7 @@ def test_a_second_daemon_on_the_same_file_is_refused(app, place):
 
 
 def test_a_daemon_that_was_killed_is_told_and_can_be_started_again(app, place):
-    start(app, place)
-    os.kill(daemon_of(place), signal.SIGKILL)
+    os.kill(started(app, place), signal.SIGKILL)
     code, _, err = run(place)
     assert code == 1 and "its daemon is gone, and did not stop and clean up" in err
     assert start(app, place)[0] == 0
@@ -294,11 +295,11 @@ def test_a_daemon_that_was_killed_is_told_and_can_be_started_again(app, place):
 
 
 def test_sigterm_ends_the_daemon_in_the_middle_of_a_run(app, place):
-    start(app, place)
+    daemon = started(app, place)
     there = place.parent / "there"
     process = begin("daemon", "run", "--connection-file", place, "--run-data", data(touch=str(there)))
     wait_for(there.exists)
-    os.kill(daemon_of(place), signal.SIGTERM)
+    os.kill(daemon, signal.SIGTERM)
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "run 1\ncancel\n")
     wait_for(lambda: not place.exists())

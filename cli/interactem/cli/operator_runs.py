@@ -82,7 +82,7 @@ def run_file(folder: Path, asked: FileRun) -> None:
         "world": os.environ.get("SDRUN_WORLD_SIZE"),
         "json": asked.as_json,
     }
-    become(folder, "filechannel", {**request, "channel": channel})
+    become(folder, "tasks.channel", {**request, "channel": channel})
 
 
 def _each(given: Sequence[str]) -> list[object]:

@@ -77,7 +77,7 @@ class Session:
 
     def run(self, run_data: dict[str, Any], send: Send) -> None:
         """Call the kernel with a message whose meta is the run data; `send` gets what it makes, as it makes it."""
-        operator = self._started()
+        operator = self.operator
         self._runs += 1
         message = None
         if not operator.source:
@@ -103,7 +103,9 @@ class Session:
         operator.__exit__(None, None, None)
         return Outcome(FAILED, "the operator did not stop and clean up as it should") if failures else Outcome()
 
-    def _started(self) -> Operator:
+    @property
+    def operator(self) -> Operator:
+        """It is there once it has started."""
         if self._operator is None:
             raise InputError("the operator is not started")
         return self._operator
