@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ PATIENCE = 60.0
 """Seconds that a broker may be away, or refuse for a reason other than a full store."""
 _FULL = frozenset({10077, 10047, 10023, 10028})
 """JetStream's error codes for a store that is full."""
-_HOPELESS = frozenset({10054, 10060, 10071})
+_SUPERSEDED = frozenset({10071, 10164})
+_HOPELESS = frozenset({10054, 10060})
+_NONE: Mapping[str, str] = {}
 _FOUND = frozenset({"204", "404"})
 _TOO_MANY = "413"
 _AT_ONCE = 1024
@@ -113,6 +115,19 @@ async def connect(
     raise TransportError(f"no broker answers at {address.url}: {last}") from last
 
 
+class SupersededError(TransportError):
+    """Somebody else has stored what was to be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is in the broker's store."""
+
+    payload: bytes
+    sequence: int
+    headers: Mapping[str, str]
+
+
 class Storer:
     """Stores payloads in JetStream, each for as long as it takes.
 
@@ -140,9 +155,17 @@ class Storer:
             if not answer.done():
                 answer.set_result(None)
 
-    async def store(self, item: Store) -> int:
-        """The sequence under which `item` is stored. Raises `TransportError` when it cannot be."""
-        headers = {"Nats-Msg-Id": item.id} if item.id else {}
+    async def store(self, item: Store, *, replaces: int | None = None, headers: Mapping[str, str] = _NONE) -> int:
+        """The sequence under which `item` is stored.
+
+        `replaces` is the sequence of what is there under its subject (0: nothing). Raises `SupersededError` where
+        something else is by now, and `TransportError` when it cannot be stored.
+        """
+        headers = dict(headers)
+        if item.id:
+            headers["Nats-Msg-Id"] = item.id
+        if replaces is not None:
+            headers["Nats-Expected-Last-Subject-Sequence"] = str(replaces)
         if item.wire:
             headers[wire.HEADER] = wire.FORMAT
         loop = asyncio.get_running_loop()
@@ -159,6 +182,8 @@ class Storer:
                 return sequence
             again = again or answer is None  # it may have been stored, only that nobody said so
             code, reason = refusal
+            if code in _SUPERSEDED:
+                raise SupersededError(f"{item.subject} was stored by another process meanwhile: {reason}")
             if code in _FULL:
                 until = loop.time() + PATIENCE
             elif code in _HOPELESS or loop.time() > until:
@@ -272,10 +297,14 @@ class Storer:
 
     async def last_one(self, stream: str, subject: str) -> bytes:
         """The last payload under `subject`. Raises `KeyError` where there is none."""
+        return (await self.last_stored(stream, subject)).payload
+
+    async def last_stored(self, stream: str, subject: str) -> Stored:
+        """The same, with what the broker says of it."""
         while True:
             answer = await self._ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", {})
             if answer is not None and not _is_status(answer):
-                return answer.data
+                return Stored(answer.data, int(_header(answer, "Nats-Sequence")), answer.headers or {})
             if answer is not None and answer.headers and answer.headers.get("Status") == "404":
                 raise KeyError(subject)
             await asyncio.sleep(0.05)

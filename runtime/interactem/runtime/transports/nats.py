@@ -24,6 +24,7 @@ from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.errors import TransportError
 from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import BATCH_MESSAGES, Outbox
+from interactem.runtime.own_record import OwnRecord
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
@@ -183,9 +184,10 @@ class NatsTransport:
         await self._client.subscribe(self._names.pokes(self._operator), cb=self._on_record)
         await self._client.flush()
         records = await self._storer.last(self._names.control_stream(self._operator), [control])
-        own = self._names.record(self._operator, self._replica, "checkpoint")
+        checkpoint = self._names.record(self._operator, self._replica, "checkpoint")
+        self._own = OwnRecord(self._storer, self._names.record_stream, checkpoint)
         with suppress(KeyError):
-            records[own] = await self._storer.last_one(self._names.record_stream, own)
+            records[checkpoint] = await self._own.read()
         self._records.set_result(records)
         await self._left.wait()
         await self._client.close()
@@ -340,7 +342,10 @@ class NatsTransport:
                 await asyncio.sleep(PLACE_SECONDS)
 
     async def _store(self, item: Store) -> None:
-        await self._storer.store(item)
+        if item.subject == self._own.subject:
+            await self._own.store(item)
+        else:
+            await self._storer.store(item)
 
     async def _settle(self, delivery: Delivery) -> None:
         if delivery.leases:
