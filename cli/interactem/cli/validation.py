@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ def validate_paths(paths: Iterable[Path]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     specs: list[tuple[str, OperatorSpec]] = []
     for path in dict.fromkeys(paths):
-        kernel = _kernel(path, problems) if path.is_dir() else None
+        spec = None
         try:
             spec = _spec(path)
         except SpecError as error:
             problems += map(str, error.problems)
+        kernel = _kernel(path, spec, problems) if path.is_dir() else None
+        if spec is None:
             continue
         specs.append((_folder(path), spec))
         found.append({"path": str(path), "id": str(spec.id), "label": spec.label, "kernel": kernel})
@@ -38,6 +41,14 @@ def _folder(path: Path) -> str:
     return str(folder if folder.name not in ("", "..") else folder.resolve())
 
 
+def _has_command(folder: Path) -> bool:
+    try:
+        value = json.loads((folder / SPEC_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and value.get("command") is not None
+
+
 def _spec(path: Path) -> OperatorSpec:
     file = path / SPEC_FILE if path.is_dir() else path
     if not file.is_file():
@@ -46,8 +57,10 @@ def _spec(path: Path) -> OperatorSpec:
     return parse_operator(file.read_bytes(), str(file))
 
 
-def _kernel(folder: Path, problems: list[str]) -> dict[str, Any] | None:
-    if not (folder / "run.py").is_file():
+def _kernel(folder: Path, spec: OperatorSpec | None, problems: list[str]) -> dict[str, Any] | None:
+    if spec is None and _has_command(folder):
+        return None  # what is wrong with it has been told
+    if not (folder / "run.py").is_file() and (spec is None or spec.command is None):
         problems.append(str(Problem(str(folder), "", "the folder has no run.py", "the kernel stands there")))
         return None
     code, document = run_module(folder, "inspection", [str(folder)])

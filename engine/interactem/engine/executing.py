@@ -165,6 +165,7 @@ def _settled(prepared: PreparedRun, result: RunResult) -> RunResult:
     RunIndex().update(result.run, state=result.state)
     if result.state == "completed" and not result.dead:
         shutil.rmtree(folder.broker, ignore_errors=True)  # only now: who is killed before must find it
+    folder.remove_empty_work()
     return result
 
 

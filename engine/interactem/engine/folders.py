@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,12 @@ class RunFolder:
 
     def log(self, operator: str, replica: int) -> Path:
         return self.logs / f"{operator}.{replica}.log"
+
+    def remove_empty_work(self) -> None:
+        """Of the folders that replicas have had to work in, those in which nothing was kept."""
+        for folder in (*self.path.glob("work/*"), self.path / "work"):
+            with suppress(OSError):
+                folder.rmdir()
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         write_json(self.plan, {"version": VERSION, **plan})

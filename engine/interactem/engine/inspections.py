@@ -47,7 +47,7 @@ async def inspect_all(
 async def inspect_folder(folder: Path, python: Path) -> str | None:
     """What is wrong with the `run.py` in a folder, tried with this interpreter; None where it loads."""
     process = await asyncio.create_subprocess_exec(
-        *(str(python), "-m", "interactem.runtime.inspection", str(folder)),
+        *(str(python), "-m", "interactem.runtime.inspection", str(folder), "--look"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -69,7 +69,7 @@ async def inspect_folder(folder: Path, python: Path) -> str | None:
 
 def _fingerprint(folder: Path, environment: str) -> str:
     digest = hashlib.blake2b(environment.encode(), digest_size=16)
-    for file in sorted(folder.rglob("*.py")):
+    for file in sorted([*folder.rglob("*.py"), *folder.glob("operator.json")]):
         digest.update(f"\0{file.relative_to(folder)}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()

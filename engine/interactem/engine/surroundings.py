@@ -18,6 +18,7 @@ from interactem.engine.launchers import Adopted, Launch, Launcher, Place
 from interactem.engine.permissions import user_name
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.connections import Address
+from interactem.runtime.tracing import otel_variables
 
 INSIDE = "/interactem"
 """The folder of a container with what is put into it for us."""
@@ -58,6 +59,10 @@ class Surroundings:
         """The crash slot of a replica."""
         return self.folder.path / "slots" / f"{operator.key}.{replica}"
 
+    def work(self, operator: PlannedOperator, replica: int) -> Path:
+        """Where a replica has its working folders."""
+        return self.folder.path / "work" / f"{operator.key}.{replica}"
+
     def data_directory(self, operator: PlannedOperator) -> Path:
         """A folder with each mount under its name."""
         return self.folder.path / "mounts" / operator.key
@@ -68,13 +73,22 @@ class Surroundings:
             return self.address.credentials
         return self.broker.credentials_of(user_name(operator.index, replica))
 
+    @property
+    def arenas(self) -> Path:
+        """Where shared memory is kept while the run does not go on."""
+        return self.folder.path / "arenas"
+
+    def make_arenas(self, plan: Plan) -> bool:
+        """Make the shared memory. Returns whether what was in it is gone."""
+        try:
+            return arenas.make(plan, self.arenas)
+        except OSError as error:
+            self.events.record("shm", reason=f"messages go through the broker: there can be no arenas: {error}")
+            return False
+
     def lay_down(self, plan: Plan) -> None:
         """Make the places that replicas need."""
         (self.folder.path / "slots").mkdir(exist_ok=True)
-        try:
-            arenas.make(plan)
-        except OSError as error:
-            self.events.record("shm", reason=f"messages go through the broker: there can be no arenas: {error}")
         for operator in plan.operators:
             folder = self.data_directory(operator)
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +98,7 @@ class Surroundings:
                     link.symlink_to(mounted_at(name, target) if plan.in_containers else target)
             for replica in range(operator.replicas):
                 self.slot(operator, replica).touch()  # a container is given the file, and cannot make it
+                self.work(operator, replica).mkdir(parents=True, exist_ok=True)
 
     def launch(
         self,
@@ -102,11 +117,13 @@ class Surroundings:
             "INTERACTEM_REPLICA": str(replica),
             "INTERACTEM_BROKER": self.address.url,
             **_threads(os.environ),
+            **otel_variables(os.environ),
             **self._arenas(run, operator),
         }
         places = {
             "INTERACTEM_OUTPUTS": Place(self.folder.outputs, f"{INSIDE}/outputs", writable=True, owned=True),
             "INTERACTEM_DATA_DIRECTORY": Place(self.data_directory(operator), "/mnt", owned=True),
+            "INTERACTEM_WORK": Place(self.work(operator, replica), f"{INSIDE}/work", writable=True, owned=True),
             "INTERACTEM_SLOT": Place(self.slot(operator, replica), f"{INSIDE}/slot", writable=True, owned=True),
         }
         credentials = self.credentials(operator, replica)

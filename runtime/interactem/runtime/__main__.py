@@ -19,6 +19,7 @@ from pathlib import Path
 from interactem.runtime.context import Context
 from interactem.runtime.errors import (
     ArenaLostError,
+    CancelledCall,
     LoadError,
     OvertakenError,
     SettingsError,
@@ -81,7 +82,7 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
     with Slot(settings.slot) as slot:
         transport = NatsTransport(settings.address, settings.run, settings.operator, settings.replica, slot)
         transport.start()  # it connects while run.py is imported
-        kernel = load(path)
+        kernel = load(path, look=True)
         gc.freeze()
         assignment = transport.assignment()
         context = Context(
@@ -90,9 +91,11 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             replicas=assignment.replicas,
             run=settings.run,
             outputs=settings.outputs,
+            work=settings.work,
             logger=log,
             mask=secrets.mask,
         )
+        context.tidy_up()
         context.init_data = {**transport.parameters(), **secrets.connections}
         own = secrets.connections
         if any(entry.shm for entry in assignment.inputs) and settings.arenas is None:
@@ -108,6 +111,8 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
         faulthandler.register(signal.SIGALRM, chain=True)
         try:
             replica.run()
+        except CancelledCall:
+            log.info("what the kernel was at is cancelled, and taken up again later")
         except (SourceError, FinishError):
             transport.close()  # what was reported has to arrive
             raise

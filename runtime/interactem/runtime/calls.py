@@ -34,8 +34,10 @@ class Caller:
         self.timeout = timeout
         self._runner: asyncio.Runner | None = None
         self._plain = not (kernel.generator or kernel.coroutine)
-        # a coroutine is cancelled by its event loop; what blocks the loop is ended a little later
-        self.hard_limit = (timeout * 1.1 + 1 if kernel.coroutine else timeout) if timeout else 0.0
+        context.timeout = timeout
+        # a coroutine is cancelled by its event loop, and a command by its operator; what does not end is ended later
+        itself = kernel.coroutine or kernel.grace > 0
+        self.hard_limit = (timeout * 1.1 + 1 + kernel.grace if itself else timeout) if timeout else 0.0
         self._arm = arm
         self.armed = False
         self.invoke = self._invocation()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ from interactem.runtime.loops import Loop
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.secrets import Mask
 from interactem.runtime.telling import Telling
+
+KEPT = "kept"
+"""What the names of working folders begin with that somebody is to look at."""
 
 
 @dataclass(slots=True)
@@ -58,7 +63,13 @@ class Context:
     """Of an operator that is a class: its instance, and where it is."""
     loop: Loop | None = None
     """The event loop that coroutines run on, where it runs between calls too."""
+    timeout: float | None = None
+    """How long one call of the kernel may take, in seconds; None is for ever."""
+    work: Path | None = None
+    """Where working folders are made: the replica's own; None for the system's folder of temporary files."""
     _message: BytesMessage | None = None
+    _folder: Path | None = None
+    _folder_of: tuple[object, ...] = ()
 
     @property
     def message_id(self) -> str | None:
@@ -97,3 +108,33 @@ class Context:
     def status(self, text: str) -> None:
         """What this replica is at, in a few words."""
         self.telling.say(self.mask.text(text))
+
+    @property
+    def folder(self) -> Path:
+        """A working folder of the current message's own: empty at first, and gone when the message is done with."""
+        call = (self.message_id, self.attempt, self._position, self.trigger)
+        if self._folder is None or self._folder_of != call:
+            self.remove_folder()
+            self._folder, self._folder_of = self.make_folder("message"), call
+        return self._folder
+
+    def tidy_up(self) -> None:
+        """Remove what a replica that was killed has left where working folders are, but for those that were kept."""
+        for folder in () if self.work is None else self.work.iterdir():
+            if not folder.name.startswith(KEPT):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def make_folder(self, name: str) -> Path:
+        """A new folder where working folders are; it stays until the replica starts again. Raises `OSError`."""
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.work)).absolute()
+
+    def remove_folder(self) -> None:
+        """The current message's working folder is not needed any more."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def keep_folder(self) -> Path | None:
+        """The current message's working folder stays for somebody to look at; where it is then."""
+        folder, self._folder = self._folder, None
+        return None if folder is None else folder.rename(folder.with_name(folder.name.replace("message", KEPT, 1)))

@@ -10,6 +10,8 @@ InteractemRuntimeError
 ├── LifecycleError         a step of an operator's lifecycle is not its turn
 ├── ParameterError         a parameter's value does not fit its declaration
 ├── ParametersError        parameters do not fit the class that a kernel's are annotated with
+├── CommandError           a command cannot be started, has failed, or answers what cannot be understood
+│   └── CommandTimeoutError    it took longer than a call may
 ├── PathMappingError       path mapping rules are not what they should be
 ├── WireError              bytes from the broker are not a batch that we can read
 ├── MessageTooLargeError   a message is over the bound of what one message may hold
@@ -103,6 +105,29 @@ class ParametersError(InteractemRuntimeError, ValueError):
         super().__init__(f"the parameters do not fit {model}: {'; '.join(problems)}")
         self.model = model
         self.problems = tuple(problems)
+
+
+class CommandError(InteractemRuntimeError, RuntimeError):
+    """The command that an operator wraps cannot be started, has failed, or answers what cannot be understood.
+
+    `code` is its exit code, negative for a signal, where it has ended by itself.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CommandTimeoutError(CommandError, TimeoutError):
+    """A command took longer than a call may, and was ended."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the command took longer than its limit of {seconds:g} s, and was ended")
+        self.seconds = seconds
+
+
+class CancelledCall(BaseException):
+    """A call was cancelled because the replica is to end: no failure of its message, which is taken up again later."""
 
 
 class PathMappingError(InteractemRuntimeError, ValueError):

@@ -1,7 +1,7 @@
 """What is in a `run.py`, found by importing it in a process of its own, in the operator's environment.
 
-`python -m interactem.runtime.inspection PATH` prints one JSON document: `kernel` (the function's name), `generator`,
-`coroutine`, `takes`, `finish`, `replayable`; or `error`, and exit code 2.
+`python -m interactem.runtime.inspection PATH [--look]` prints one JSON document: `kernel` (the function's name),
+`generator`, `coroutine`, `takes`, `finish`, `replayable`; or `error`, and exit code 2.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ def describe(kernel: Kernel) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m interactem.runtime.inspection", description=__doc__)
     parser.add_argument("path", type=Path, help="the operator's run.py, or its folder")
-    path: Path = parser.parse_args(arguments).path
+    parser.add_argument("--look", action="store_true", help="look for the program of a command here")
+    options = parser.parse_args(arguments)
+    path: Path = options.path
     with reserved_output() as output:
         try:
-            document, code = describe(load(path / "run.py" if path.is_dir() else path)), 0
+            document, code = describe(load(path / "run.py" if path.is_dir() else path, look=options.look)), 0
         except LoadError as error:
             document, code = {"error": str(error)}, 2
         output.write(json.dumps(document) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import traceback
 from collections.abc import Mapping
@@ -17,13 +18,18 @@ from interactem.runtime.errors import LoadError
 from interactem.runtime.operators import KERNEL, Kernel
 
 
-def load(path: Path) -> Kernel:
+def load(path: Path, *, look: bool = False) -> Kernel:
     """Import `path` as a program's main folder would be and return the kernel of the one operator in it.
+
+    Where the `operator.json` beside it has a command, that is the kernel, and `path` need not exist; with `look`, it is
+    an error where there is no such program.
 
     Raises `LoadError` where it does not import (with the traceback of the author's own frames), or holds no operator
     or several.
     """
     path = path.resolve()
+    if (file := _with_command(path)) is not None:
+        return _command_kernel(file, path, look=look)
     namespace = vars(_import(path))
     found = kernels_in(namespace)
     if not found:
@@ -33,6 +39,28 @@ def load(path: Path) -> Kernel:
         names = ", ".join(sorted(kernel.function.__name__ for kernel in found.values()))
         raise LoadError(str(path), f"there are several operators in it ({names}); keep one @operator")
     return with_dependencies(next(iter(found.values())), namespace)
+
+
+def _with_command(path: Path) -> Path | None:
+    """The `operator.json` beside a `run.py`, where it has a command, or where there is nothing but it."""
+    file = path.with_name("operator.json")
+    try:
+        spec = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        spec = None
+    if isinstance(spec, dict) and spec.get("command") is not None:
+        return file
+    return file if file.is_file() and not isinstance(spec, dict) and not path.exists() else None
+
+
+def _command_kernel(file: Path, path: Path, *, look: bool) -> Kernel:
+    from interactem.runtime.commands.kernels import command_kernel  # others do not pay for what it imports
+
+    namespace = vars(_import(path)) if path.exists() else {}
+    if found := kernels_in(namespace):
+        names = ", ".join(sorted(kernel.function.__name__ for kernel in found.values()))
+        raise LoadError(str(path), f"there is an operator in it ({names}), and a command in operator.json; keep one")
+    return with_dependencies(command_kernel(file, namespace, path, look=look), namespace)
 
 
 def kernels_in(namespace: Mapping[str, Any]) -> dict[int, Kernel]:

@@ -44,6 +44,8 @@ class Kernel:
     """Makes the instance of an operator that is a class."""
     model: type[Any] | None = None
     """The pydantic class that the kernel gets its parameters as."""
+    grace: float = 0.0
+    """Where it keeps to its time limit by itself: how long it may take to end after that, in seconds."""
 
     def arguments(self, inputs: BytesMessage | None, parameters: object, context: Context) -> list[object]:
         given: dict[str, object] = {

@@ -10,6 +10,7 @@
 | `INTERACTEM_OUTPUTS` | the folder that sinks write to; default `outputs` |
 | `INTERACTEM_DATA_DIRECTORY` | where mounts appear; default `/mnt` |
 | `INTERACTEM_CONNECTIONS` | a file with the values of the operator's connections; may be absent |
+| `INTERACTEM_WORK` | the folder for working folders; default the system's for temporary files |
 | `INTERACTEM_SLOT` | the crash slot's file; may be absent |
 | `INTERACTEM_ARENAS` | the folder with the arenas of the run; absent where there is no shared memory |
 | `INTERACTEM_PARENT` | the process to die with; may be absent |
@@ -36,6 +37,7 @@ class Settings:
     slot: Path | None = None
     parent: int | None = None
     connections: Path | None = None
+    work: Path | None = None
     arenas: Path | None = None
 
     @classmethod
@@ -68,6 +70,7 @@ class Settings:
             outputs=path("OUTPUTS") or Path("outputs"),
             slot=path("SLOT"),
             connections=path("CONNECTIONS"),
+            work=path("WORK"),
             arenas=path("ARENAS"),
             parent=number("PARENT", 0) or None,
         )

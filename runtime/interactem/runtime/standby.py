@@ -71,7 +71,7 @@ def _warm_up(program: Path) -> str:
     before = set(os.listdir("/proc/self/fd"))
     try:
         os.close(os.pidfd_open(os.getpid()))
-        statements = list(imports(program.read_text(), program.parent))
+        statements = list(imports(program.read_text(), program.parent)) if program.exists() else []
     except (OSError, SyntaxError, ValueError) as error:
         return str(error)
     for statement in statements:

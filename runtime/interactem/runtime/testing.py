@@ -128,6 +128,8 @@ class Operator:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interactem-")))
             self.context.outputs = folder / "outputs" if self._outputs is None else self._outputs
             self.context.outputs.mkdir(parents=True, exist_ok=True)
+            self.context.work = folder / "work"
+            self.context.work.mkdir()
             stack.enter_context(_data_directory(folder / "data", self._mounts))
             stack.enter_context(_own_imports(self.folder))
             self.kernel = _kernel(self._target)

@@ -1,0 +1,1 @@
+"""Operators that wrap an executable. Imported where an `operator.json` has a `command` alone."""
