@@ -72,9 +72,15 @@ async def prepare(operator_folder: Path, *, progress: Progress | None = None, ca
 
 
 async def prepare_all(
-    operator_folders: Iterable[Path], *, progress: Progress | None = None, cache: Path | None = None
+    operator_folders: Iterable[Path],
+    *,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+    extras: tuple[str, ...] = (),
 ) -> list[Environment]:
     """The environments of several operators, in their order; equal ones are made once, different ones side by side.
+
+    `extras` are those of our own package that they get.
 
     Raises `DependencyError` for the first that fails; the others are given up.
     """
@@ -82,9 +88,10 @@ async def prepare_all(
     needs = [read_requirements(folder) for folder in operator_folders]
     wanted: dict[str, Requirements] = {}
     for each in needs:
-        wanted.setdefault(environment_key(each, own), each)
+        wanted.setdefault(environment_key(each, own, extras), each)
     makers = asyncio.Semaphore(SIDE_BY_SIDE)
-    store = EnvironmentStore(cache or environments_folder(), own, progress or (lambda operator, text: None))
+    tell = progress or (lambda operator, text: None)
+    store = EnvironmentStore(cache or environments_folder(), own, tell, extras)
 
     async def prepared(key: str, requirements: Requirements) -> Environment:
         if ready := store.find(key):
@@ -100,12 +107,12 @@ async def prepare_all(
             task.cancel()
         await asyncio.wait(tasks.values())
         raise
-    return [await tasks[environment_key(each, own)] for each in needs]
+    return [await tasks[environment_key(each, own, extras)] for each in needs]
 
 
-def environment_key(requirements: Requirements, own: OwnPackage) -> str:
+def environment_key(requirements: Requirements, own: OwnPackage, extras: tuple[str, ...] = ()) -> str:
     """A name for all that the environment depends on: equal only where all of it is."""
-    parts = [LAYOUT, sorted(requirements.lines), own.fingerprint(), lock_fingerprint(LOCK), *interpreter()]
+    parts = [LAYOUT, sorted(requirements.lines), own.fingerprint(), lock_fingerprint(LOCK), *interpreter(), *extras]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=10).hexdigest()
 
 
@@ -118,7 +125,8 @@ def interpreter() -> tuple[str, ...]:
 class EnvironmentStore:
     """The folder of environments."""
 
-    def __init__(self, folder: Path, own: OwnPackage, progress: Progress) -> None:
+    def __init__(self, folder: Path, own: OwnPackage, progress: Progress, extras: tuple[str, ...] = ()) -> None:
+        self._extras = extras
         self._folder = folder
         self._own = own
         self._progress = progress
@@ -157,7 +165,7 @@ class EnvironmentStore:
         venv = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder / "venv")]
         await self._run(requirements, *venv)
         await self._run(requirements, uv, *lock_arguments(python, LOCK), advice=_LOCK_ADVICE)
-        await self._run(requirements, uv, *install_arguments(python, wheel, LOCK, requirements))
+        await self._run(requirements, uv, *install_arguments(python, wheel, LOCK, requirements, self._extras))
         # byte-compiles what every replica imports, and shows that it can be imported, before any replica needs it;
         # to compile all that is installed would take several times as long as to install it
         await self._run(requirements, str(python), "-c", FIRST_IMPORT)
@@ -194,12 +202,15 @@ def lock_arguments(python: Path, lock: Path) -> list[str]:
     return ["pip", "install", "--python", str(python), "--no-deps", "--require-hashes", "-r", str(lock)]
 
 
-def install_arguments(python: Path, wheel: Path, lock: Path, requirements: Requirements) -> list[str]:
+def install_arguments(
+    python: Path, wheel: Path, lock: Path, requirements: Requirements, extras: tuple[str, ...] = ()
+) -> list[str]:
     """uv's command line after that. Our wheel and the operator's requirements are resolved together.
 
     What is installed stays, unless the operator asks for another version: as with `RUN pip install` on top of an image.
     """
-    arguments = ["pip", "install", "--python", str(python), str(wheel)]
+    own = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
+    arguments = ["pip", "install", "--python", str(python), own]
     if requirements.lines:
         arguments += ["-r", str(requirements.file)]
     # uv knows a folder that it built before by its pyproject.toml alone, not by the rest of what is in it; to refresh

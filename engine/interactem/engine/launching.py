@@ -21,6 +21,7 @@ from interactem.engine.inspections import inspect_all
 from interactem.engine.launchers import Launcher
 from interactem.engine.plan import LauncherName, PinnedImage, Plan
 from interactem.engine.processes import ProcessLauncher
+from interactem.runtime.tracing import exporters_wanted
 from interactem.spec import OperatorSpec
 
 
@@ -51,7 +52,8 @@ async def make_ready(
     Raises `DependencyError`, `OperatorError`, `NoEngineError` and `MissingImageError`.
     """
     if launcher == "process":
-        made = dict(zip(folders, await prepare_all(folders.values(), progress=progress), strict=True))
+        extras = ("otel",) if exporters_wanted(os.environ) else ()
+        made = dict(zip(folders, await prepare_all(folders.values(), progress=progress, extras=extras), strict=True))
         if inspect:
             await inspect_all(folders, made)
         return Ready(environments=made)

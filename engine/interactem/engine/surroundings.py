@@ -18,6 +18,7 @@ from interactem.engine.launchers import Adopted, Launch, Launcher, Place
 from interactem.engine.permissions import user_name
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.connections import Address
+from interactem.runtime.tracing import otel_variables
 
 INSIDE = "/interactem"
 """The folder of a container with what is put into it for us."""
@@ -107,6 +108,7 @@ class Surroundings:
             "INTERACTEM_REPLICA": str(replica),
             "INTERACTEM_BROKER": self.address.url,
             **_threads(os.environ),
+            **otel_variables(os.environ),
             **self._arenas(run, operator),
         }
         places = {

@@ -34,6 +34,7 @@ from interactem.runtime.secrets import Secrets
 from interactem.runtime.settings import Settings
 from interactem.runtime.slot import Slot
 from interactem.runtime.tether import die_with_parent
+from interactem.runtime.tracing import Tracing
 from interactem.runtime.transports.nats import NatsTransport
 
 SWITCH_SECONDS = 0.001
@@ -103,8 +104,9 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
                 "INTERACTEM_ARENAS is not set, and messages come in shared memory: start the run with --no-shm"
             )
         replica = Replica(
-            assignment, kernel, transport, context, parameters=own, slot=slot, arm=_end_after, arenas=settings.arenas
-        )
+            assignment, kernel, transport, context, parameters=own, slot=slot, arm=_end_after, arenas=settings.arenas,
+            tracing=Tracing.wanted(os.environ, context),
+        )  # fmt: skip
         _stop_when_asked(replica)
         faulthandler.enable()
         # a call that outlasts its limit ends the process even while it keeps the interpreter to itself

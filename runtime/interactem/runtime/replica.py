@@ -33,6 +33,7 @@ from interactem.runtime.slot import Slot
 from interactem.runtime.sources import Source, SourceError
 from interactem.runtime.statistics import Counts
 from interactem.runtime.subjects import Names
+from interactem.runtime.tracing import Tracing
 from interactem.runtime.transports import Record, Store, Transport, Work
 from interactem.runtime.triggers import Triggers
 from interactem.runtime.typed_parameters import validated
@@ -63,6 +64,7 @@ class Replica:
         arm: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.time,
         arenas: Path | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         slot = slot or Slot()
         self.counts = Counts(storing_times=transport.storing, telling=context.telling)
@@ -90,6 +92,9 @@ class Replica:
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
         self._dependencies = Dependencies(kernel, context)
         self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout, arm=arm)
+        self._tracing = tracing
+        if tracing is not None:
+            caller.invoke = tracing.around(caller.invoke, context.operator)
         self._source: Source | None = None
         if assignment.is_source:
             self._source = Source(assignment, caller, sharing, context, hearing, outbox, effects, reporter, log)
@@ -108,6 +113,8 @@ class Replica:
         self._ending: Ending | None = None
         if kernel.finish is not None:
             last = Caller(kernel.finish, context, packing.ports, assignment.timeout, arm=arm)
+            if tracing is not None:
+                last.invoke = tracing.around(last.invoke, f"{context.operator} finish")
             self._ending = Ending(assignment, last, packing, context, hearing, effects, reporter, log)
 
     def _arena(self, assignment: Assignment, context: Context, arenas: Path | None) -> Arena | None:
@@ -144,6 +151,8 @@ class Replica:
             raise
         finally:
             self._log.flush()
+            if self._tracing is not None:
+                self._tracing.close()
             self._dependencies.tear_down()
             self._caller.close()
 
@@ -192,6 +201,8 @@ class Replica:
         if self._ending is not None:
             self._ending.call()
             self._transport.finish()
+        if self._tracing is not None:
+            self._tracing.close()
         self._dependencies.tear_down()  # once the engine knows, the process may be ended
         self._reporter.report()
         if self._hearing.stopped:
