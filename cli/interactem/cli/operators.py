@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from interactem.cli import completion, daemons, images
+from interactem.cli.options import PathMapping
 from interactem.cli.output import AsJson
 
 app = typer.Typer(help="Make, check, list, show, test, try and build operators.", no_args_is_help=True)
@@ -150,12 +151,15 @@ def test(
             autocompletion=completion.operators_and_paths,
         ),
     ],
+    path_mapping: PathMapping = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the cases in an operator's tests/*.json, in memory."""
     from interactem.cli.lookups import find_folder
+    from interactem.cli.path_rules import hand_on
     from interactem.cli.trials import report_cases, run_operator_cases
 
+    hand_on(path_mapping)
     folders = [find_folder(path) for path in paths]
     report_cases(map(run_operator_cases, folders), as_json=as_json)
 
@@ -188,6 +192,7 @@ def run(
     workers: Annotated[
         int | None, typer.Option("-w", "--worker", min=1, help="How many processes work on the tasks.  [default: 1]")
     ] = None,
+    path_mapping: PathMapping = None,
     as_json: AsJson = False,
 ) -> None:
     """Run an operator without a pipeline: once, through its whole lifecycle, or on a file of tasks.
@@ -206,7 +211,9 @@ def run(
     """
     from interactem.cli import operator_runs as forms
     from interactem.cli.lookups import find_folder
+    from interactem.cli.path_rules import hand_on
 
+    hand_on(path_mapping)
     once = {"--data": data is not None, "--meta": meta != "{}", "--limit": limit is not None, "--finish": finish}
     folder, given = find_folder(operator), tuple(parameters or ())
     if input is not None or output is not None or follow or workers is not None:

@@ -24,3 +24,11 @@ Broker = Annotated[
     str | None, typer.Option(metavar="URL", help="An existing NATS server with JetStream.  [default: the run's own]")
 ]
 AllowDead = Annotated[bool, typer.Option("--allow-dead", help="Exit with 0 also where messages became dead letters.")]
+PathMapping = Annotated[
+    str | None,
+    typer.Option(
+        "--path-mapping-rules",
+        metavar="RULES",
+        help="Where files lie here that were named on another machine: JSON, or file://PATH of a file with it.",
+    ),
+]

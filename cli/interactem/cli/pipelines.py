@@ -9,7 +9,7 @@ import typer
 
 from interactem.cli import dead
 from interactem.cli.failures import InvalidError
-from interactem.cli.options import AllowDead, Broker, RunId, WorkingRunId
+from interactem.cli.options import AllowDead, Broker, PathMapping, RunId, WorkingRunId
 from interactem.cli.output import AsJson
 from interactem.cli.serving import MetricsHost, MetricsPort
 
@@ -116,6 +116,7 @@ def run(
     run_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="This run's folder.  [default: runs/<run-id>]")
     ] = None,
+    path_mapping: PathMapping = None,
     detach: Detach = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Start an operator's replicas again when its run.py changes.")
@@ -132,9 +133,12 @@ def run(
     was started, 130 where you interrupted it.
     """
     from interactem.cli import running
+    from interactem.cli.path_rules import read_path_rules
 
+    rules = read_path_rules(path_mapping)
     return running.run(
-        running.load(file, assignments or (), replicas or (), launcher),
+        running.load(file, assignments or (), replicas or (), launcher, rules),
+        path_rules=rules,
         run_dir=run_dir,
         broker=broker,
         launcher=launcher,

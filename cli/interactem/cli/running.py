@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,11 @@ from interactem.engine import PreparedRun, RunResult, execute, prepare, reopen
 from interactem.engine.connections import find_connections
 from interactem.engine.detached import detach
 from interactem.engine.interrupts import interrupts
+from interactem.engine.path_rules import with_mapped_mounts
 from interactem.engine.plan import LauncherName
 from interactem.engine.progress import OperatorProgress
 from interactem.engine.supervisor import GRACE_SECONDS, Supervisor
+from interactem.runtime.path_mapping import PathRule
 from interactem.spec import Graph
 
 if TYPE_CHECKING:
@@ -35,15 +37,22 @@ COLUMNS = ("operator", "replicas", "received", "sent", "rate", "waiting", "retri
 NUMBERS = COLUMNS[1:]
 
 
-def load(file: Path, sets: Iterable[str], replicas: Iterable[str], launcher: LauncherName) -> LoadedPipeline:
-    """A pipeline file with these parameters and replicas, checked.
+def load(
+    file: Path,
+    sets: Iterable[str],
+    replicas: Iterable[str],
+    launcher: LauncherName,
+    path_rules: Sequence[PathRule] = (),
+) -> LoadedPipeline:
+    """A pipeline file with these parameters and replicas, its mounts mapped by the rules, checked.
 
     Raises `SpecError`, `InvalidError`, and `ContainerError` where operators are named by their images.
     """
     engine = None if launcher == "process" else launcher
     loaded = load_pipeline(file, sets, engine=engine, progress=lambda name, text: say(text, stderr=True))
     pipeline = loaded.graph.pipeline.with_replicas(dict(map(_replicas, replicas)))
-    loaded = LoadedPipeline(Graph(pipeline, loaded.graph.catalog, source=str(file)), loaded.catalog)
+    graph = with_mapped_mounts(Graph(pipeline, loaded.graph.catalog, source=str(file)), path_rules)
+    loaded = LoadedPipeline(graph, loaded.catalog)
     loaded.check()
     return loaded
 
@@ -63,6 +72,7 @@ def run(
     launcher: LauncherName,
     locked: Path | None,
     detached: bool,
+    path_rules: Sequence[PathRule] = (),
     **end: Any,
 ) -> int:
     """Runs it; returns the exit code. `end`: `seconds`, `allow_dead`, `as_json`, `watch`, `metrics`."""
@@ -79,6 +89,7 @@ def run(
             broker=broker,
             launcher=launcher,
             locked=locked,
+            path_rules=path_rules,
             connections=find_connections(Path(loaded.graph.source)),
             progress=tell,
         )

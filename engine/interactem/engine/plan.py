@@ -78,6 +78,8 @@ class Plan:
     """Of the operators that run in containers, by their names in the catalog."""
     connections: str = ""
     """The file with the values of connections, if there is one."""
+    path_rules: str = ""
+    """Path mapping rules as JSON, for kernels that map paths themselves; mounts are mapped already."""
 
     @property
     def in_containers(self) -> bool:
@@ -133,6 +135,7 @@ class Plan:
             value.get("launcher", "process"),
             {name: PinnedImage(**image) for name, image in value.get("images", {}).items()},
             value.get("connections", ""),
+            value.get("path_rules", ""),
         )
 
 

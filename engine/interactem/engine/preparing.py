@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from interactem.engine.broker import MEBIBYTE, store_limit
 from interactem.engine.arenas import find_room
+from interactem.engine.broker import MEBIBYTE, store_limit
 from interactem.engine.connections import RunConnections, connections_of_graph, connections_of_plan
 from interactem.engine.containers.access import remarks
 from interactem.engine.environments import Environment, Progress
@@ -20,6 +20,7 @@ from interactem.engine.own_broker import MAX_STORE, MIN_STORE, OWN_PAYLOAD
 from interactem.engine.plan import LauncherName, Plan, largest_payload, make_plan, senders
 from interactem.engine.results import collect
 from interactem.runtime.connections import Address
+from interactem.runtime.path_mapping import PathRule, rules_text
 from interactem.spec import Graph, Problem, SpecError
 from interactem.spec.pipelines import operator_path
 
@@ -54,6 +55,7 @@ async def prepare(
     shm: bool = True,
     locked: Path | None = None,
     connections: Path | None = None,
+    path_rules: Sequence[PathRule] = (),
     progress: Progress = lambda operator, text: None,
 ) -> PreparedRun:
     """Check everything, make environments or find images, and lay down the run's folder.
@@ -61,7 +63,8 @@ async def prepare(
     Nothing is left of the folder on an error. `folders` has the folder of each operator that the graph does not name
     by its image. `broker` is the address of an existing NATS server; without it the run starts one of its own. With
     `locked`, the plan.json of an earlier run, containers are of exactly its images. `connections` is the file with the
-    connections' values. Raises `SpecError` for a graph that does not hold and for connections that cannot be resolved,
+    connections' values. `path_rules` are for kernels that map paths; those of mounts are mapped before, by
+    `with_mapped_mounts`. Raises `SpecError` for a graph that does not hold and for connections that cannot be resolved,
     `DependencyError`, `OperatorError` for a `run.py` that does not load, `ContainerError` for engines and images,
     `RunFolderError`, and `BrokerError` or `TransportError` for a server that cannot be used.
     """
@@ -83,6 +86,7 @@ async def prepare(
     made = make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE, arena=arena)
     plan = _with_absolute_mounts(made)
     plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file)
+    plan = replace(plan, path_rules=rules_text(path_rules))
     if ready.user is not None:
         for remark in remarks(plan, ready.user):
             progress(*remark)

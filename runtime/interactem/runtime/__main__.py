@@ -93,6 +93,7 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             run=settings.run,
             outputs=settings.outputs,
             work=settings.work,
+            path_rules=settings.path_rules,
             logger=log,
             mask=secrets.mask,
         )

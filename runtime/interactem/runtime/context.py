@@ -13,6 +13,7 @@ from interactem.runtime.classes import Lifecycle
 from interactem.runtime.errors import StateError
 from interactem.runtime.loops import Loop
 from interactem.runtime.messages import BytesMessage
+from interactem.runtime.path_mapping import PathRule, map_path
 from interactem.runtime.secrets import Mask
 from interactem.runtime.telling import Telling
 
@@ -67,6 +68,8 @@ class Context:
     """How long one call of the kernel may take, in seconds; None is for ever."""
     work: Path | None = None
     """Where working folders are made: the replica's own; None for the system's folder of temporary files."""
+    path_rules: tuple[PathRule, ...] = ()
+    """Where files lie on this machine that were named on another one."""
     _message: BytesMessage | None = None
     _folder: Path | None = None
     _folder_of: tuple[object, ...] = ()
@@ -117,6 +120,10 @@ class Context:
             self.remove_folder()
             self._folder, self._folder_of = self.make_folder("message"), call
         return self._folder
+
+    def map_path(self, path: str) -> str:
+        """Where a file lies on this machine that was named on another one, by `--path-mapping-rules`."""
+        return map_path(self.path_rules, path)
 
     def tidy_up(self) -> None:
         """Remove what a replica that was killed has left where working folders are, but for those that were kept."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal, cast
 
@@ -17,6 +17,8 @@ from interactem.runtime.errors import PathMappingError
 
 Format = Literal["POSIX", "WINDOWS"]
 RULES = "path_mapping_rules"
+VARIABLE = "INTERACTEM_PATH_MAPPING_RULES"
+"""The environment variable that a replica finds them in, as JSON."""
 _FLAVOURS: dict[str, type[PurePosixPath] | type[PureWindowsPath]] = {
     "POSIX": PurePosixPath,
     "WINDOWS": PureWindowsPath,
@@ -78,6 +80,17 @@ def parse_rules(text: str) -> tuple[PathRule, ...]:
     if problems:
         raise PathMappingError(problems)
     return tuple(PathRule(*(cast("Format", rule[key]) for key in _KEYS)) for rule in value[RULES])
+
+
+def rules_in(environment: Mapping[str, str]) -> tuple[PathRule, ...]:
+    """The rules that a replica is given. Raises `PathMappingError`."""
+    text = environment.get(VARIABLE)
+    return parse_rules(text) if text else ()
+
+
+def rules_text(rules: Sequence[PathRule]) -> str:
+    """The rules as JSON; nothing where there are none."""
+    return json.dumps({RULES: [asdict(rule) for rule in rules]}) if rules else ""
 
 
 def _problems(value: object) -> Iterator[str]:

@@ -11,6 +11,7 @@
 | `INTERACTEM_DATA_DIRECTORY` | where mounts appear; default `/mnt` |
 | `INTERACTEM_CONNECTIONS` | a file with the values of the operator's connections; may be absent |
 | `INTERACTEM_WORK` | the folder for working folders; default the system's for temporary files |
+| `INTERACTEM_PATH_MAPPING_RULES` | where files lie here that were named on another machine, as JSON; may be absent |
 | `INTERACTEM_SLOT` | the crash slot's file; may be absent |
 | `INTERACTEM_ARENAS` | the folder with the arenas of the run; absent where there is no shared memory |
 | `INTERACTEM_PARENT` | the process to die with; may be absent |
@@ -24,7 +25,8 @@ from pathlib import Path
 from typing import Self
 
 from interactem.runtime.connections import Address
-from interactem.runtime.errors import SettingsError
+from interactem.runtime.errors import PathMappingError, SettingsError
+from interactem.runtime.path_mapping import VARIABLE, PathRule, rules_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Settings:
     parent: int | None = None
     connections: Path | None = None
     work: Path | None = None
+    path_rules: tuple[PathRule, ...] = ()
     arenas: Path | None = None
 
     @classmethod
@@ -62,6 +65,13 @@ class Settings:
             value = environment.get(f"INTERACTEM_{name}")
             return Path(value) if value else None
 
+        def rules() -> tuple[PathRule, ...]:
+            try:
+                return rules_in(environment)
+            except PathMappingError as error:
+                wrong.append(f"{VARIABLE}: {'; '.join(error.problems)}")
+                return ()
+
         settings = cls(
             run=text("RUN"),
             operator=number("OPERATOR", None),
@@ -71,6 +81,7 @@ class Settings:
             slot=path("SLOT"),
             connections=path("CONNECTIONS"),
             work=path("WORK"),
+            path_rules=rules(),
             arenas=path("ARENAS"),
             parent=number("PARENT", 0) or None,
         )

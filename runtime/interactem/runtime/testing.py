@@ -28,6 +28,7 @@ from interactem.runtime.ids import file
 from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.operators import KERNEL, Kernel
+from interactem.runtime.path_mapping import map_path, rules_in
 from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
 
 __all__ = ["InputError", "Operator", "Target", "call"]
@@ -115,6 +116,8 @@ class Operator:
         self.spec = _spec(self.folder)
         self.parameters, self._mounts = _split_mounts(self.spec, dict(parameters or {}), dict(mounts or {}))
         self.context = Context(operator=self.folder.name, attempt=attempt)
+        self.context.path_rules = rules = rules_in(os.environ)
+        self._mounts = {name: Path(map_path(rules, str(path))) for name, path in self._mounts.items()}
         self.context._state = {} if state is None else state
         self.context._position = position
         self.context.init_data = dict(self.parameters if init_data is None else init_data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes
@@ -13,8 +14,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 class Templates(ImmutableSandboxedEnvironment):
     """A value that is not there is an error, not nothing; `meta.items` is the key of a dict, not its method."""
 
-    def __init__(self) -> None:
+    def __init__(self, map_path: Callable[[str], str] = str) -> None:
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+        self.filters["map_path"] = map_path
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, dict) and attribute in obj:

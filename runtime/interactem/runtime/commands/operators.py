@@ -43,7 +43,7 @@ class CommandOperator(Operator):
         self.command = spec.command
         self.here = here
         self.hooks = hooks
-        self.templates = CommandTemplates(self.command)
+        self.templates = CommandTemplates(self.command, lambda path: self.context.map_path(path))
         self.meanings = Meanings(self.command.patterns)
         self.last_lines: deque[str] = deque(maxlen=SHOWN_LINES)
         self.errors = Lines(self._complained)

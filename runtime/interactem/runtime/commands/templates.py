@@ -26,8 +26,8 @@ class Invocation:
 class CommandTemplates:
     """Each method raises `CommandError` with the JSON path of a template that cannot be filled in."""
 
-    def __init__(self, command: CommandSpec) -> None:
-        self._jinja = Templates()
+    def __init__(self, command: CommandSpec, map_path: Callable[[str], str]) -> None:
+        self._jinja = Templates(map_path)
         self._arguments = [
             (self._condition(index, given), self._texts(index, given)) for index, given in enumerate(command.arguments)
         ]

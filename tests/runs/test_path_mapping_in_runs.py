@@ -1,0 +1,73 @@
+"""`--path-mapping-rules`: files that were named on another machine are found on this one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.broker
+
+SCRIPT = "cat $1 > read.txt; echo $2 > path.txt"
+SPEC = {
+    "id": "b3a1d7ce-15b5-4c0e-a3c8-8c1c61a2a9f0",
+    "label": "Reader",
+    "description": "Writes what it reads, and where another file lies",
+    "image": "localhost/interactem-tests/reader",
+    "parameters": [{"name": "file", "type": "mount", "required": True}, {"name": "path", "type": "str"}],
+    "command": {
+        "arguments": ["sh", "-c", SCRIPT, "sh", "{{ data }}/file", "{{ parameters.path|map_path }}"],
+        "output": "files:*.txt",
+    },
+}
+
+
+@pytest.fixture
+def mapped(project):
+    """A pipeline that names files of a Windows machine, and the rules that say where they are."""
+    folder = project.path / "operators" / "reader"
+    folder.mkdir()
+    (folder / "operator.json").write_text(json.dumps(SPEC))
+    place = project.path / "share"
+    place.mkdir()
+    (place / "Scan.txt").write_text("what was on C:")
+    parameters = {"file": "C:\\Data\\Scan.txt", "path": "c:/DATA/other/x"}
+    rule = {"source_path_format": "WINDOWS", "source_path": "C:\\data", "destination_path": str(place)}
+    file = project.pipeline({"reader": {"operator": "reader", "parameters": parameters}})
+    return file, {"path_mapping_rules": [rule]}
+
+
+def written(project):
+    outputs = project.path / "run" / "outputs"
+    return {path.name: path.read_text() for path in outputs.iterdir()}
+
+
+def test_mounts_and_templates_are_mapped(project, mapped):
+    file, rules = mapped
+    (project.path / "rules.json").write_text(json.dumps(rules))
+    done = project.run(file, "--path-mapping-rules", f"file://{project.path}/rules.json")
+    assert done.code == 0, done.err
+    assert written(project) == {"read.txt": "what was on C:", "path.txt": f"{project.path}/share/other/x\n"}
+
+
+def test_without_rules_there_is_no_such_file(project, mapped):
+    file, rules = mapped
+    done = project.run(file)
+    assert done.code == 2
+    assert "there is no file or folder C:\\\\Data\\\\Scan.txt" in done.out
+    done = project.run(file, "--path-mapping-rules", json.dumps(rules).replace("WINDOWS", "DOS"))
+    assert done.code == 2
+    assert "--path-mapping-rules: $.path_mapping_rules[0].source_path_format: 'DOS' is not one" in done.out
+
+
+def test_an_operator_alone_has_them_too(project, mapped):
+    _, rules = mapped
+    parameters = ("-p", "file=C:\\Data\\Scan.txt", "-p", "path=C:\\Data")
+    place = project.path / "run" / "outputs"
+    place.mkdir(parents=True)
+    done = project.do(
+        *("operator", "run", "operators/reader", *parameters),
+        *("--outputs", place, "--path-mapping-rules", json.dumps(rules)),
+    )
+    assert done.code == 0, done.err
+    assert written(project) == {"read.txt": "what was on C:", "path.txt": f"{project.path}/share\n"}
