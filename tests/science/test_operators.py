@@ -25,14 +25,19 @@ def test_cases(folder):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_folder_is_complete(folder):
-    for name in ("run.py", "operator.json", "Containerfile", "requirements.txt", "README.md"):
+    command = SPECS[folder.name].command is not None
+    program = () if command else ("run.py",)
+    for name in (*program, "operator.json", "Containerfile", "requirements.txt", "README.md"):
         assert (folder / name).is_file(), f"{folder.name} has no {name}"
     spec = SPECS[folder.name]
     assert spec.image == f"ghcr.io/nersc/interactem/{folder.name}"
     assert (folder / "README.md").read_text().startswith(f"# {folder.name}\n")
     container = (folder / "Containerfile").read_text()
     assert container.startswith("FROM ghcr.io/nersc/interactem/")
-    assert container.endswith("COPY ./run.py /app/run.py\n")
+    if command:
+        assert "COPY ./operator.json" in container
+    else:
+        assert container.endswith("COPY ./run.py /app/run.py\n")
 
 
 def test_no_two_operators_share_an_id():
