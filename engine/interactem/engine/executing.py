@@ -102,6 +102,7 @@ async def _execute(
                     programs={},
                     images={name: image.id for name, image in plan.images.items()},
                     connections=laid,
+                    path_rules=plan.path_rules,
                     tell=watch or (lambda text: None),
                     attached=attached,
                     adopted={} if keeper is None else keeper.adopted,

@@ -18,6 +18,7 @@ from interactem.engine.launchers import Adopted, Launch, Launcher, Place
 from interactem.engine.permissions import user_name
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime.connections import Address
+from interactem.runtime.path_mapping import VARIABLE
 from interactem.runtime.tracing import otel_variables
 
 INSIDE = "/interactem"
@@ -49,6 +50,8 @@ class Surroundings:
     programs: MutableMapping[str, Path] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     connections: LaidConnections = field(default_factory=LaidConnections)
+    path_rules: str = ""
+    """Path mapping rules, as replicas are given them."""
     tell: Callable[[str], None] = lambda text: None
     attached: bool = False
     """Whether an earlier supervisor has started the run, and its replicas may be at work."""
@@ -108,6 +111,7 @@ class Surroundings:
             "INTERACTEM_REPLICA": str(replica),
             "INTERACTEM_BROKER": self.address.url,
             **_threads(os.environ),
+            **({VARIABLE: self.path_rules} if self.path_rules else {}),
             **otel_variables(os.environ),
             **self._arenas(run, operator),
         }
