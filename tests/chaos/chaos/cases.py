@@ -18,7 +18,7 @@ import numpy as np
 
 from chaos.checking import Counts, Lane, Outcome, Verdict, compare, letters
 from chaos.injecting import Injector
-from chaos.runs import CommandError, Run
+from chaos.runs import CommandError, DetachedRun, Run
 from chaos.schedules import PACE, Fault, schedule
 from chaos.servers import Server
 from chaos.shapes import SHAPES, Shape
@@ -101,7 +101,8 @@ def carry_out(case: Case, folder: Path, surroundings: Path, stop: threading.Even
     begun = time.monotonic()
     with ExitStack() as stack:
         server = stack.enter_context(Server(folder / "server")) if case.proxied else None
-        run = Run(folder, surroundings, broker_url=server.url if server else None)
+        kind = DetachedRun if case.shape.detached else Run
+        run = kind(folder, surroundings, broker_url=server.url if server else None)
         stack.callback(run.end)
         injector = Injector(run, server)
         problems = _Disturbance(case, run, injector, stop).carry_out(pipeline)
@@ -126,6 +127,7 @@ class _Disturbance:
 
     def __init__(self, case: Case, run: Run, injector: Injector, stop: threading.Event) -> None:
         self._faults = case.schedule
+        self._options = case.shape.options
         self._run = run
         self._injector = injector
         self._stop = stop
@@ -133,7 +135,7 @@ class _Disturbance:
 
     def carry_out(self, pipeline: Path) -> list[str]:
         """What went wrong."""
-        self._run.start(pipeline)
+        self._run.start(pipeline, *self._options)
         if not self._wait(START_SECONDS, lambda: "running" in self._run.states):
             return [f"it did not start: {self._run.summary()['reason']}"]
         at_the_end = max(1, round(AT_THE_END * len(self._faults)))

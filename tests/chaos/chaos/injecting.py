@@ -92,8 +92,7 @@ class Injector:
     def _kill_supervisor(self, fault: Fault) -> bool:
         if not _signal(self._run.supervisor, signal.SIGKILL):
             return False
-        self.orphans += self._run.wait_until_gone()
-        self._run.resume()
+        self.orphans += self._run.succeed()
         return True
 
     # stopping

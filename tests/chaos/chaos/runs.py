@@ -60,15 +60,22 @@ class Run:
 
     # what is done to it
 
-    def start(self, pipeline: Path) -> None:
-        self._launch("run", str(pipeline), "--run-dir", str(self.place))
+    def start(self, pipeline: Path, *options: str) -> None:
+        self._launch("run", str(pipeline), "--run-dir", str(self.place), *options)
 
     def resume(self) -> None:
         self._launch("resume", str(self.place))
 
-    def _launch(self, *arguments: str) -> None:
+    def succeed(self) -> list[str]:
+        """Go on after its supervisor was killed. Returns who was left when all should have died with it."""
+        left = self.wait_until_gone()
+        self.resume()
+        return left
+
+    def _launch(self, what: str, *arguments: str) -> None:
         self._starts += 1
-        command = [str(INTERACTEM), "pipeline", *arguments, "--json", "--allow-dead", *self._broker]
+        broker = self._broker if what != "attach" else ()
+        command = [str(INTERACTEM), "pipeline", what, *arguments, "--json", "--allow-dead", *broker]
         with self._output("out").open("wb") as out, self._output("err").open("wb") as err:
             self._process = subprocess.Popen(
                 command,
@@ -107,12 +114,8 @@ class Run:
         """Its process, while it lives."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    @property
-    def code(self) -> int | None:
-        return None if self._process is None else self._process.poll()
-
     def wait_until_gone(self) -> list[str]:
-        """After its supervisor was killed: whoever is left when all should have died with it."""
+        """Whoever is left some time after the end of its supervisor."""
         if self._process is not None:
             self._process.wait()
         until = time.monotonic() + GONE_SECONDS
@@ -154,8 +157,7 @@ class Run:
 
     def broker(self) -> int | None:
         """Its own broker's process, also one that only starts."""
-        supervisor = self.supervisor
-        return None if supervisor is None else next(_children(supervisor, "nats-server"), None)
+        return next(filter(self.is_ours, _named("nats-server")), None)
 
     def is_ours(self, pid: int) -> bool:
         """Whether a process is of this run: its number may belong to somebody else by now."""
@@ -189,6 +191,27 @@ class Run:
     def _plan(self) -> dict[str, Any]:
         plan: dict[str, Any] = json.loads((self.place / "plan.json").read_text())
         return plan
+
+
+class DetachedRun(Run):
+    """One in the background. Its broker and its replicas outlive its supervisor, which another replaces."""
+
+    def _launch(self, what: str, *arguments: str) -> None:
+        super()._launch(what, *arguments, "--detach")
+
+    @property
+    def supervisor(self) -> int | None:
+        """Its process, or the command that is about to start one."""
+        with suppress(OSError, ValueError, KeyError):
+            index = Path(self._environment["XDG_CACHE_HOME"], "interactem", "runs", f"{self.name}.json")
+            pid = int(json.loads(index.read_text())["supervisor"]["pid"])
+            if self.is_ours(pid):
+                return pid
+        return super().supervisor
+
+    def succeed(self) -> list[str]:
+        self._launch("attach", str(self.place))
+        return []
 
 
 def make_surroundings(folder: Path) -> Path:
@@ -234,13 +257,13 @@ def _environment(pid: int) -> str:
         return ""
 
 
-def _children(parent: int, program: str) -> Iterator[int]:
+def _named(program: str) -> Iterator[int]:
+    """The processes of a program that live."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             text = stat.read_text()
             name, after = text.partition(" (")[2].rpartition(")")[::2]
-            state, its_parent = after.split()[:2]
-            if name == program and int(its_parent) == parent and state not in "ZX":
+            if name == program and after.split()[0] not in "ZX":
                 yield int(stat.parent.name)
 
 

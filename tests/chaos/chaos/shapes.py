@@ -17,6 +17,7 @@ Value = dict[str, Any]
 class Shape:
     """`operators` and `expected` are of so many messages for each source; `deliveries` is how many of those come to
     sinks for each that a source sends. `share` is how many it sends beside other shapes: large messages are fewer.
+    `options` are those of `pipeline run`; a `detached` one runs in the background.
     """
 
     name: str
@@ -25,6 +26,8 @@ class Shape:
     expected: Callable[[int], Outcome]
     deliveries: int = 1
     share: float = 1.0
+    options: tuple[str, ...] = ()
+    detached: bool = False
 
     def pipeline(self, count: int, rate: float) -> Value:
         """The pipeline, whose sources send `rate` messages a second altogether."""
@@ -106,6 +109,23 @@ def _stateful(count: int) -> dict[str, Value]:
     }
 
 
+def _large(name: str, *options: str) -> Shape:
+    """Messages up to some over the broker's limit, by two ways to a sink of two replicas."""
+    return Shape(
+        name,
+        lambda count: {
+            "numbers": _op("numbers", large=True),
+            "pass": _op("pass-on", 2),
+            "record": _op("record", 2),
+        },
+        (*_CHAIN, "numbers.out -> record.in"),
+        lambda count: Outcome({("record", "numbers"): 2 * _ones(count)}),
+        deliveries=2,
+        share=0.01,
+        options=options,
+    )
+
+
 _CHAIN = ("numbers.out -> pass.in", "pass.out -> record.in")
 
 SHAPES = (
@@ -168,6 +188,14 @@ SHAPES = (
         deliveries=2,
     ),
     Shape(
+        "detached",
+        _stateful,
+        ("numbers.out -> pass.in", "pass.out -> serial.in", "serial.out -> record.in"),
+        _without_dead(_stateful, "serial", "serial"),
+        deliveries=2,
+        detached=True,
+    ),
+    Shape(
         "reduce",
         lambda count: {
             "numbers": _op("numbers"),
@@ -190,17 +218,7 @@ SHAPES = (
     ),
     Shape("failing", _failing, _CHAIN, _without_dead(_failing, "pass")),
     Shape("crashing", _crashing, _CHAIN, _without_dead(_crashing, "pass"), share=0.2),
-    Shape(
-        "large",
-        lambda count: {
-            "numbers": _op("numbers", large=True),
-            "pass": _op("pass-on", 2),
-            "record": _op("record", 2),
-        },
-        (*_CHAIN, "numbers.out -> record.in"),
-        lambda count: Outcome({("record", "numbers"): 2 * _ones(count)}),
-        share=0.01,
-    ),
+    _large("large"),  # in shared memory
 )
 
 
