@@ -26,7 +26,13 @@ NUMBERS = ("replicas", "running", "received", "sent", "rate", "waiting", "retrie
 
 def attach(record: RunRecord, *, detach: bool, allow_dead: bool, as_json: bool) -> int:
     """Returns the exit code of the run, once it has ended; with `detach` at once."""
-    _refuse_ended(record)
+    if record.interrupted:
+        words = f"run {record.run} was interrupted; go on with it: interactem pipeline resume {record.run}"
+        raise InvalidError(words)
+    if record.state in ENDED:
+        if not as_json:
+            say(f"run {record.run} has ended")
+        return _end(record, Screen(quiet=as_json), allow_dead)
     taken_over = record.unattended
     if taken_over:
         record = detached.attach(record)
@@ -42,15 +48,6 @@ def attach(record: RunRecord, *, detach: bool, allow_dead: bool, as_json: bool) 
         say(f"run {record.run} goes on; end it with: interactem pipeline stop {record.run}", stderr=True)
         return INTERRUPTED
     return _end(RunIndex().find(record.run), screen, allow_dead)
-
-
-def _refuse_ended(record: RunRecord) -> None:
-    if record.alive or record.unattended:
-        return
-    if record.state == "completed":
-        raise InvalidError(f"run {record.run} is complete; what it left is in {record.folder}")
-    resume = f"go on with it: interactem pipeline resume {record.run}"
-    raise InvalidError(f"run {record.run} does not run: it is {state_of(record)}; {resume}")
 
 
 def _tell(record: RunRecord, taken_over: bool, as_json: bool) -> int:

@@ -45,6 +45,7 @@ SOCKET = "keeper.sock"
 DRAIN_SECONDS = 10.0
 """How long replicas may take to come to an end of what they hold, when there is no supervisor."""
 LOCK_SECONDS = 0.1
+LAST_WORDS_SECONDS = 5.0
 
 log = logging.getLogger("interactem.keeper")
 
@@ -87,6 +88,7 @@ class Keeper:
         self._events: list[tuple[str, dict[str, Any]]] = []
         self._told = asyncio.Event()
         self._attending = 0
+        self._supervisors: set[asyncio.StreamWriter] = set()
         self._attended = asyncio.Event()
         self._left = asyncio.Event()
         self._ended = asyncio.Event()
@@ -121,7 +123,9 @@ class Keeper:
             alone = await self._until_over(held)
             server.close()
             await self._leave(alone)
-        attending.cancel()
+            for writer in list(self._supervisors):
+                writer.close()
+            await asyncio.wait([attending, asyncio.ensure_future(self._left.wait())], timeout=LAST_WORDS_SECONDS)
 
     def _hurry(self) -> None:
         """Asked to end: at once, but not while there is a supervisor, which has its own mind."""
@@ -134,6 +138,7 @@ class Keeper:
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One supervisor. The one before it is dead: what it has said is done before this one is heard."""
         self._attending += 1
+        self._supervisors.add(writer)
         self._left.clear()
         self._attended.set()
         try:
@@ -141,6 +146,7 @@ class Keeper:
                 await self._hear(reader, writer)
         finally:
             self._attending -= 1
+            self._supervisors.discard(writer)
             if not self._attending:
                 self._attended.clear()
                 self._left.set()
