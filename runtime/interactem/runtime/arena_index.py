@@ -33,6 +33,11 @@ DATA = "data"
 INDEX = "index"
 
 
+def plainly(path: str, flags: int) -> int:
+    """Opens another operator's file, and nothing that it could have put there: no link, no pipe to wait for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 class Index:
     """The index of an arena. `words` is the file."""
 
@@ -59,7 +64,7 @@ class Index:
     @classmethod
     def open(cls, folder: Path, *, writable: bool = False) -> Index:
         """The one that is there. Raises `OSError`, and `ValueError` for a file that is no index."""
-        with (folder / INDEX).open("r+b" if writable else "rb") as file:
+        with open(folder / INDEX, "r+b" if writable else "rb", opener=plainly) as file:
             if os.fstat(file.fileno()).st_size != _BYTES:
                 raise ValueError(f"{folder / INDEX} is no index of an arena")
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ

@@ -184,10 +184,11 @@ def _array(meta: Meta | Mapping[str, Any], data: Buffer) -> NDArray[Any]:
     try:
         flat: NDArray[Any] = np.frombuffer(data, dtype=np.dtype(meta["dtype"]))
         array = flat.reshape([int(n) for n in meta["shape"]])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, SyntaxError, LookupError) as error:  # numpy evaluates some texts
         size = memoryview(data).nbytes
         raise ArrayError(
-            f"{size} bytes do not hold an array of dtype {meta['dtype']!r} and shape {meta['shape']!r}: {error}"
+            f"{size} bytes do not hold an array of dtype {meta['dtype']!r:.80} "
+            f"and shape {meta['shape']!r:.80}: {error!s:.200}"
         ) from error
     array.flags.writeable = False
     return array

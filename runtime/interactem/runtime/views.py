@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interactem.runtime.arena_index import BLOCKS, DATA, Index
+from interactem.runtime.arena_index import BLOCKS, DATA, Index, plainly
 from interactem.runtime.errors import ArenaLostError, OvertakenError, WireError
 from interactem.runtime.references import BlockReference, References
 
@@ -62,7 +62,7 @@ class _Mapped:
 
         self.index = Index.open(folder)
         self.capacity = self.index.capacity
-        with (folder / DATA).open("rb") as file:
+        with open(folder / DATA, "rb", opener=plainly) as file:
             self._map = mmap.mmap(file.fileno(), self.capacity, access=mmap.ACCESS_READ)
         self._frombuffer = np.frombuffer
         self._type = np.uint8
