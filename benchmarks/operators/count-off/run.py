@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 from interactem.runtime import operator
 
@@ -16,6 +17,7 @@ def write(parameters, context):
 @operator(finish=write)
 def count(inputs, parameters, context):
     state = context.state
+    time.sleep(parameters["pause"])
     if "count" in inputs.meta:
         state.update(inputs.meta)
         return

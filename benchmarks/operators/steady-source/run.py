@@ -1,6 +1,7 @@
 """Sends the numbers from 0 on at a steady rate; some of the messages are large."""
 
 import time
+from itertools import count
 
 from interactem.runtime import BytesMessage, MessageHeader, operator
 
@@ -11,10 +12,12 @@ TICK = 0.01
 def send(parameters, context):
     rate, first = parameters["rate"], context.position
     small, large = bytes(parameters["size"]), bytes(parameters["large"])
-    every, last = parameters["large_every"], int(rate * parameters["seconds"])
+    every, seconds = parameters["large_every"], parameters["seconds"]
     begun = time.monotonic()
-    for number in range(first, last):
-        while (early := (number - first) / rate - (time.monotonic() - begun)) > 0:
+    for number in count(first):
+        if number >= rate * seconds if rate else time.monotonic() - begun > seconds:
+            return
+        while rate and (early := (number - first) / rate - (time.monotonic() - begun)) > 0:
             time.sleep(max(early, TICK))  # several are due after each pause
         is_large = every > 0 and number % every == every - 1
         yield BytesMessage(MessageHeader(meta={"number": number}), large if is_large else small)

@@ -126,6 +126,14 @@ class Plan:
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> Plan:
+        """Raises `ValueError` for a value that is not what `to_value` gives."""
+        try:
+            return cls._of(value)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{error!r:.200}") from error
+
+    @classmethod
+    def _of(cls, value: Mapping[str, Any]) -> Plan:
         return cls(
             value["run"],
             value["name"],

@@ -161,7 +161,7 @@ async def reopen(
     resolved any more.
     """
     folder = RunFolder.open(path)
-    plan = Plan.from_value(folder.read_plan())
+    plan = read_plan(folder.plan)
     result = collect(path)
     if result is not None and result.state == "completed" and not again:
         raise RunFolderError(folder.path, f"the run {plan.run} is complete; start a new one with: pipeline run")
@@ -189,5 +189,5 @@ def read_plan(path: Path) -> Plan:
         return Plan.from_value(folder.read_plan())
     except RunFolderError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise RunFolderError(path, f"is no plan of a run ({error})") from None

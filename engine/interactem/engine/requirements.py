@@ -98,7 +98,7 @@ def _local(line: str, base: Path) -> str | None:
         return _path(bare)
     if "://" in bare or line.startswith("-"):
         return None
-    if bare.startswith((".", "/")) or (("/" in bare or bare.endswith(_ARCHIVES)) and (base / bare).exists()):
+    if bare.startswith((".", "/")) or (("/" in bare or bare.endswith(_ARCHIVES)) and _exists(base / bare)):
         return bare
     return None
 
@@ -109,10 +109,17 @@ def _path(text: str) -> str:
 
 
 def _existing(path: Path, written: str, where: str, operator: str) -> Path:
-    if not path.exists():
+    if not _exists(path):
         advice = "paths of folders are relative to the operator's folder, those of files to the file that names them"
         raise DependencyError(operator, f"{where}: there is no {written.strip()}", advice)
     return path.resolve()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long to be one
+        return False
 
 
 def _add(named: Path, into: Requirements) -> str:

@@ -12,6 +12,7 @@ from interactem.engine.folders import RunFolder
 from interactem.engine.index import RunIndex, RunRecord, remove_secrets, secrets_folder
 from interactem.engine.own_broker import start_own_broker
 from interactem.engine.plan import Plan
+from interactem.engine.preparing import read_plan
 from interactem.engine.results import collect
 from interactem.runtime.connections import Address, Storer, connect
 
@@ -26,7 +27,7 @@ async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterat
     is left.
     """
     folder = RunFolder.open(record.folder)
-    plan = Plan.from_value(folder.read_plan())
+    plan = read_plan(folder.plan)
     async with AsyncExitStack() as stack:
         record = await _with_broker(record)
         if record.alive or (record.unattended and record.url):

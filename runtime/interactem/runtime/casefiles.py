@@ -210,8 +210,8 @@ class _Reading:
             dtype = None if given.dtype is None else np.dtype(given.dtype)
             data = given.data if dtype is not None else _with_nan(given.data)
             array: NDArray[Any] = np.asarray(data, dtype=dtype)
-        except (TypeError, ValueError, OverflowError) as error:
-            self._wrong(steps, f"is not an array: {error}", "give numbers in nested lists of equal lengths")
+        except (TypeError, ValueError, OverflowError, SyntaxError, LookupError) as error:  # numpy evaluates some dtypes
+            self._wrong(steps, f"is not an array: {error!s:.200}", "give numbers in nested lists of equal lengths")
             return None
         if array.dtype.hasobject:
             self._wrong(steps, "is not an array of numbers, booleans or text")

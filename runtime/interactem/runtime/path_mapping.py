@@ -74,7 +74,7 @@ def parse_rules(text: str) -> tuple[PathRule, ...]:
     """The rules in a JSON text. Raises `PathMappingError` with everything that is wrong."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PathMappingError([f"path mapping rules are not JSON: {error}"]) from None
     problems = list(_problems(value))
     if problems:
