@@ -29,6 +29,7 @@ from interactem.runtime.errors import (
 )
 from interactem.runtime.init import stand_behind_init
 from interactem.runtime.loading import load, user_traceback
+from interactem.runtime.logs import carry
 from interactem.runtime.replica import FinishError, Replica, SourceError
 from interactem.runtime.secrets import Secrets
 from interactem.runtime.settings import Settings
@@ -98,6 +99,7 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             mask=secrets.mask,
         )
         context.tidy_up()
+        carry(context)
         context.init_data = {**transport.parameters(), **secrets.connections}
         own = secrets.connections
         if any(entry.shm for entry in assignment.inputs) and settings.arenas is None:

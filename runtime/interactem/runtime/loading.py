@@ -90,7 +90,7 @@ class _Program(SourceFileLoader):
 
 def _import(path: Path) -> ModuleType:
     if not path.is_file():
-        raise LoadError(str(path), "there is no such file")
+        raise LoadError(str(path), "there is no such file, and no operator.json with a command beside it")
     spec = importlib.util.spec_from_file_location("run", path, loader=_Program("run", str(path)))
     if spec is None or spec.loader is None:
         raise LoadError(str(path), "it is not a Python file")
