@@ -6,7 +6,7 @@ group "default" {
 }
 
 group "operators" {
-  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "electron-count", "error", "frame-reader", "frame-simulator", "image-save", "pass-through"]
+  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "image-save", "pass-through"]
 }
 
 target "array-save" {
@@ -63,6 +63,15 @@ target "center-of-mass-reduce" {
   }
 }
 
+target "csv-query" {
+  context = "operators/csv-query"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/csv-query"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"c5b0f0a2-93c5-4a77-8b1f-5f0a6f6e2d18\",\"label\":\"CSV Query\",\"description\":\"Runs an SQL query over the rows of each table in CSV\",\"image\":\"ghcr.io/nersc/interactem/csv-query\",\"inputs\":[{\"name\":\"table\",\"type\":\"csv\",\"label\":\"Table\",\"description\":\"CSV in UTF-8; its first line names the columns\"}],\"outputs\":[{\"name\":\"result\",\"type\":\"csv\",\"label\":\"Result\",\"description\":\"The rows of the result, as CSV\"}],\"parameters\":[{\"name\":\"query\",\"label\":\"Query\",\"description\":\"SQL of SQLite; the table is called message\",\"type\":\"str\",\"default\":\"SELECT * FROM message\"}],\"parallel_config\":{\"type\":\"embarrassing\"},\"timeout\":300.0,\"command\":{\"arguments\":[\"{{ python }}\",\"-I\",\"{{ here }}/query.py\"],\"persistent\":true}}"
+  }
+}
+
 target "electron-count" {
   context = "operators/electron-count"
   dockerfile = "Containerfile"
@@ -96,6 +105,15 @@ target "frame-simulator" {
   tags = ["ghcr.io/nersc/interactem/frame-simulator"]
   labels = {
     "interactem.operator.spec" = "{\"id\":\"a6d3c1de-1d8c-4a8a-8e0c-5d1f1a1f9a51\",\"label\":\"Frame Simulator\",\"description\":\"Sends the frames of a simulated scan: a diffraction disc that a known field deflects, with Poisson counts\",\"image\":\"ghcr.io/nersc/interactem/frame-simulator\",\"outputs\":[{\"name\":\"frames\",\"type\":\"frame\",\"label\":\"Frames\",\"description\":\"Dense frames, in scan order\"}],\"parameters\":[{\"name\":\"scan_rows\",\"label\":\"Scan Rows\",\"description\":\"Rows of the scan\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"scan_columns\",\"label\":\"Scan Columns\",\"description\":\"Columns of the scan\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"frame_rows\",\"label\":\"Frame Rows\",\"description\":\"Rows of a frame, in pixels\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"frame_columns\",\"label\":\"Frame Columns\",\"description\":\"Columns of a frame, in pixels\",\"required\":false,\"type\":\"int\",\"default\":64},{\"name\":\"field\",\"label\":\"Field\",\"description\":\"The field that deflects the disc\",\"required\":false,\"type\":\"str-enum\",\"options\":[\"uniform\",\"radial\",\"vortex\",\"domains\"],\"default\":\"vortex\"},{\"name\":\"amplitude\",\"label\":\"Amplitude\",\"description\":\"Largest deflection, in pixels\",\"required\":false,\"type\":\"float\",\"default\":8.0},{\"name\":\"radius\",\"label\":\"Radius\",\"description\":\"The disc's radius, in pixels\",\"required\":false,\"type\":\"float\",\"default\":12.0},{\"name\":\"dose\",\"label\":\"Dose\",\"description\":\"Mean number of electrons in a frame\",\"required\":false,\"type\":\"float\",\"default\":500.0},{\"name\":\"seed\",\"label\":\"Seed\",\"description\":\"The same seed gives the same frames\",\"required\":false,\"type\":\"int\",\"default\":0},{\"name\":\"frames_per_message\",\"label\":\"Frames Per Message\",\"description\":\"How many frames travel in one message\",\"required\":false,\"type\":\"int\",\"default\":16}],\"tags\":[{\"value\":\"4D-STEM\",\"description\":\"Scanning electron diffraction\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "gzip" {
+  context = "operators/gzip"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/gzip"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"6a3c0f5e-2c0b-4c1e-9f57-0d4f0a9b7c31\",\"label\":\"gzip\",\"description\":\"Compresses the data of messages with gzip, or decompresses it\",\"image\":\"ghcr.io/nersc/interactem/gzip\",\"inputs\":[{\"name\":\"in\",\"type\":\"any\",\"label\":\"In\",\"description\":\"Any messages\"}],\"outputs\":[{\"name\":\"out\",\"type\":\"any\",\"label\":\"Out\",\"description\":\"The same messages, compressed or not\"}],\"parameters\":[{\"name\":\"level\",\"label\":\"Level\",\"description\":\"From 1, the fastest, to 9, the smallest\",\"type\":\"int\",\"default\":6},{\"name\":\"decompress\",\"label\":\"Decompress\",\"description\":\"Whether to decompress what comes\",\"type\":\"bool\",\"default\":false}],\"parallel_config\":{\"type\":\"embarrassing\"},\"command\":{\"arguments\":[\"gzip\",\"--stdout\",{\"when\":\"parameters.decompress\",\"arguments\":[\"--decompress\"]},{\"when\":\"not parameters.decompress\",\"arguments\":[\"--no-name\",\"-{{ parameters.level }}\"]}]}}"
   }
 }
 
