@@ -1,16 +1,22 @@
-"""Shared memory of runs: a folder for each run, with one for each replica that sends large messages to its neighbours."""
+"""Shared memory of runs: a folder for each run, with one for each replica that sends large messages.
+
+It lasts as long as the run. Of one that ends before everything is worked off, what is left goes into the run's folder,
+where `resume` finds it. Where the machine ends, it is lost: `resume` is told so.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from re import fullmatch
 
 from interactem.engine.launchers import Place
 from interactem.engine.plan import MEBIBYTE, Plan, PlannedOperator
+from interactem.runtime.arena_index import DATA, INDEX, Index
 from interactem.runtime.views import arena_name
 
 PLACE = Path("/dev/shm")
@@ -20,6 +26,9 @@ INSIDE = "/interactem/arenas"
 MOST = 512 * MEBIBYTE
 """Of an arena; more in flight is no use to anyone."""
 LEAST = 8 * MEBIBYTE
+STATE = "state"
+IN_MEMORY, PUT_AWAY = "in memory", "put away"
+_NAME = PREFIX + r"\d{8}-\d{6}-[a-z0-9]{4}"
 _SHARE = 2
 """All arenas of a run take one of so many parts of what there is, at most."""
 
@@ -99,19 +108,91 @@ def binds(run: str, operator: PlannedOperator, replica: int) -> list[Place]:
     ]
 
 
-def make(plan: Plan) -> None:
-    """The folders that are missing. Raises `OSError`."""
+def make(plan: Plan, place: Path) -> bool:
+    """Make what is missing, or take up what `put_away` has left in `place`. Raises `OSError`.
+
+    Returns whether what an earlier execution had in memory is gone: the machine was started again since, or somebody
+    has removed it.
+    """
     found = arenas_of(plan)
     if not found:
-        return
-    folder = folder_of(plan.run)
+        return False
+    folder, state = folder_of(plan.run), _state(place)
+    lost = state == IN_MEMORY and not folder.is_dir()
     folder.mkdir(mode=0o700, exist_ok=True)
     for operator, replica in found:
         (folder / arena_name(operator.index, replica)).mkdir(mode=0o700, exist_ok=True)
+    if state == PUT_AWAY:
+        for saved in _arenas_in(place):
+            copy_arena(saved, folder / saved.name)
+    _set_state(place, IN_MEMORY)
+    for saved in _arenas_in(place):
+        shutil.rmtree(saved)
+    return lost
 
 
-def remove(run: str) -> None:
-    """Give the memory back. Raises `OSError`."""
+def put_away(run: str, place: Path, *, keep: bool) -> None:
+    """Give the memory back; with `keep`, what readers have not seen yet goes to `place`. Raises `OSError`.
+
+    Where that does not fit on the disk, everything stays as it is.
+    """
     folder = folder_of(run)
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    if not folder.is_dir():
+        return
+    if keep:
+        place.mkdir(exist_ok=True)
+        for arena in _arenas_in(folder):
+            copy_arena(arena, place / arena.name)
+    if place.is_dir():
+        _set_state(place, PUT_AWAY)
+    shutil.rmtree(folder)
+
+
+def _arenas_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
+def _state(place: Path) -> str:
+    return _text(str(place / STATE)).strip()
+
+
+def _set_state(place: Path, state: str) -> None:
+    place.mkdir(exist_ok=True)
+    new = place / f"{STATE}.new"
+    new.write_text(state)
+    new.replace(place / STATE)
+
+
+def copy_arena(source: Path, target: Path) -> None:
+    """What is held in an arena, at the same places in another folder. Raises `OSError`."""
+    try:
+        index = Index.open(source)
+    except (FileNotFoundError, ValueError):
+        return  # nothing was ever put into it
+    try:
+        target.mkdir(mode=0o700, exist_ok=True)
+        about = target.stat()
+        with (source / DATA).open("rb") as old, (target / DATA).open("wb") as new:
+            new.truncate(index.capacity)
+            for number in index.held():
+                offset, size = index.extent(number)
+                os.posix_fallocate(new.fileno(), offset, size)
+                old.seek(offset)
+                new.seek(offset)
+                new.write(old.read(size))
+        shutil.copyfile(source / INDEX, target / INDEX)
+        if os.getuid() == 0:  # containers run as somebody else
+            for name in (DATA, INDEX):
+                os.chown(target / name, about.st_uid, about.st_gid)
+    finally:
+        index.close()
+
+
+def left_behind(alive: Iterable[str]) -> list[str]:
+    """The runs of ours that have shared memory and are not among those `alive`."""
+    if not PLACE.is_dir():
+        return []
+    kept = set(alive)
+    found = [path for path in PLACE.iterdir() if fullmatch(_NAME, path.name) and path.is_dir()]
+    ours = [path for path in found if path.stat().st_uid == os.getuid()]
+    return sorted(path.name.removeprefix(PREFIX) for path in ours if path.name.removeprefix(PREFIX) not in kept)

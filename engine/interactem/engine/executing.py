@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppres
 from dataclasses import replace
 from pathlib import Path
 
+from interactem.engine import arenas
 from interactem.engine.broker import RunBroker
 from interactem.engine.connections import LaidConnections
 from interactem.engine.errors import BrokerError, RunFolderError, UnknownRunError
@@ -158,6 +159,12 @@ def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) 
 def _settled(prepared: PreparedRun, result: RunResult) -> RunResult:
     """Leave behind what tells of the run, and nothing that nobody needs any more."""
     folder = prepared.folder
+    try:
+        arenas.put_away(prepared.run, folder.path / "arenas", keep=result.state != "completed")
+    except OSError as error:
+        place = arenas.folder_of(prepared.run)
+        kept = f"shared memory stays in {place} until the run is resumed ({error.strerror})"
+        result = replace(result, reason="; ".join(filter(None, [result.reason, kept])))
     try:
         folder.write_summary(result.to_value())
     except OSError as error:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interactem.engine import arenas
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.errors import EngineError, RunFolderError
 from interactem.engine.folders import EventLog, RunFolder
@@ -224,6 +225,8 @@ class Keeper:
             await self._close({})
             await self._stop_broker({})
             shutil.rmtree(self._secrets, ignore_errors=True)
+            with suppress(OSError):
+                arenas.put_away(self._plan.run, self._folder.path / "arenas", keep=True)
             if events is not None:
                 events.record("cleaned up", state="interrupted", replicas=len(handles))
 

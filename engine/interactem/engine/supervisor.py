@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from interactem.engine import arenas, streams
+from interactem.engine import streams
 from interactem.engine.broker import RunBroker
 from interactem.engine.decisions import ENDED, State, restart_delay
 from interactem.engine.ends import Draining, Ends
@@ -29,6 +29,7 @@ from interactem.engine.extending import Extender
 from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import OperatorProgress, Tally, together
+from interactem.engine.recomputing import recompute
 from interactem.engine.summaries import packed_snapshot
 from interactem.engine.surroundings import Surroundings
 from interactem.engine.tending import TendedReplica, Tender
@@ -162,6 +163,8 @@ class Supervisor:
         self._storer = Storer(self._client)
         await self._storer.open()
         await streams.create(self._storer, self.plan, self._around.store_bytes)
+        if self._around.make_arenas(self.plan):
+            await recompute(self._storer, self.plan, self._around.events.record)
         await self._client.subscribe(self._names.record("*", "*", "finished"), cb=self._on_finished)
         await self._client.subscribe(self._names.report("*", "*"), cb=self._on_report)
         await self._client.subscribe(self._names.events("*", "*"), cb=self._on_events)
@@ -212,8 +215,6 @@ class Supervisor:
                 replica.log.close()
         self._show_once()
         await self._leave_broker()
-        with suppress(OSError):
-            arenas.remove(self.plan.run)
         self._around.events.record("cleaned up", state=self.state, replicas=len(handles))
 
     async def _leave_broker(self) -> None:

@@ -76,13 +76,22 @@ class Surroundings:
             return self.address.credentials
         return self.broker.credentials_of(user_name(operator.index, replica))
 
+    @property
+    def arenas(self) -> Path:
+        """Where shared memory is kept while the run does not go on."""
+        return self.folder.path / "arenas"
+
+    def make_arenas(self, plan: Plan) -> bool:
+        """Make the shared memory. Returns whether what was in it is gone."""
+        try:
+            return arenas.make(plan, self.arenas)
+        except OSError as error:
+            self.events.record("shm", reason=f"messages go through the broker: there can be no arenas: {error}")
+            return False
+
     def lay_down(self, plan: Plan) -> None:
         """Make the places that replicas need."""
         (self.folder.path / "slots").mkdir(exist_ok=True)
-        try:
-            arenas.make(plan)
-        except OSError as error:
-            self.events.record("shm", reason=f"messages go through the broker: there can be no arenas: {error}")
         for operator in plan.operators:
             folder = self.data_directory(operator)
             folder.mkdir(parents=True, exist_ok=True)

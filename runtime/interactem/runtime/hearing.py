@@ -52,6 +52,8 @@ class Hearing:
         self.crashes: dict[tuple[int, str], Failure] = {}
         self.told_to_finish = False
         self.drained = False
+        self.recomputed = False
+        """Whether what was lost with shared memory is sent again."""
         self.stopped = False
         self._assignment = assignment
         self._transport = transport
@@ -136,6 +138,8 @@ class Hearing:
             answer = {"parameters": short_hash(payload.decode())}
             refused = self._take_parameters({**json.loads(payload), **self._own})
             self.answer({**answer, "refused": refused} if refused else answer)
+        elif kind == "recomputed":
+            self.recomputed = True
         elif kind == "crash":
             value = json.loads(payload)
             self.crashes[value["edge"], value["id"]] = Failure.from_value(value)

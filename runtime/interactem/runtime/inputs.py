@@ -106,27 +106,33 @@ class Inputs:
         try:
             batch = Batch.open(delivery, self._ports[delivery.edge])
         except WireError as error:
-            self._retries.bury_unreadable(delivery, error)
-            self._settle(Batch(delivery, "", [], [], []), kept=True)
-            return None
+            return self._bury_unreadable(delivery, error)
         if delivery.retry and (delay := self._retries.too_early(batch)) > 0:
             self._transport.defer(delivery, delay)
             return None
         if batch.reference is not None and not self._fetch(batch):
             self._settle(batch, kept=False)
             return None
-        if batch.references is not None and not self._look(batch):
-            self._transport.forget(delivery)
-            return None
+        try:
+            if batch.references is not None and not self._look(batch):
+                return None
+        except WireError as error:
+            return self._bury_unreadable(delivery, error)
         self._leases = batch.leases
         return batch
 
-    def _look(self, batch: Batch) -> bool:
-        """Fill in data that is in shared memory; False where another replica was handed the batch, and has done it.
+    def _bury_unreadable(self, delivery: Delivery, error: WireError) -> None:
+        self._retries.bury_unreadable(delivery, error)
+        self._settle(Batch(delivery, "", [], [], []), kept=True)
 
-        Raises `ArenaLostError` where what nobody has done is gone.
+    def _look(self, batch: Batch) -> bool:
+        """Fill in data that is in shared memory; False where the batch is not to be worked off.
+
+        Then another replica was handed it, and has done it, or it is sent again after a loss. Raises `ArenaLostError`
+        where what nobody has done is gone.
         """
         why = "its block is used for something else"
+        self._check_sender(batch)
         try:
             if batch.look(self._views):
                 return True
@@ -135,12 +141,23 @@ class Inputs:
             why, lost = str(error), True
         if not self._effects.unseen(batch):
             return True  # nobody needs the data
+        if lost and self._hearing.recomputed:
+            self._settle(batch, kept=True)
+            return False
         if lost:
             names = ", ".join(batch.id(index) for index in range(min(3, len(batch.ids))))
             more = f" and {len(batch.ids) - 3} more" if len(batch.ids) > 3 else ""
             raise ArenaLostError(f"input {batch.port}: the data of {names}{more} is gone: {why}")
         self._context.logger.info("%s came once more after it was done; dropped", batch.id(0))
+        self._transport.forget(batch.delivery)
         return False
+
+    def _check_sender(self, batch: Batch) -> None:
+        """Raises `WireError` where a batch refers to shared memory of others than those who send on its edge."""
+        found = batch.references
+        [entry] = [entry for entry in self._assignment.inputs if entry.edge == batch.delivery.edge]
+        if found is not None and (found.operator != entry.sender or found.replica >= entry.senders):
+            raise WireError("a reference points into an arena of somebody else")
 
     def _check(self) -> None:
         """Before anything leaves: whether what the kernel has looked at was meant for it.

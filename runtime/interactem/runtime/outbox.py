@@ -266,6 +266,7 @@ class Outbox:
         blocks = [_reference_to(packed[4]) for packed in group]
         bare = [(*packed[:4], b"" if type(packed[4]) is Placed else packed[4], packed[WEIGHT]) for packed in group]
         payload, name = wire.encode_named(bare, References(*here, arena.identity, blocks).to_value())
+        name = f"{name}.{arena.identity.hex()[:8]}"  # what is computed again after a loss is no duplicate of it
         readers = [(edge, part % count) for edge, count in zip(output.edges, output.edge_partitions, strict=True)]
         return Store(subject, payload, name, wire=True, stored=_noted(arena, placed, readers))
 

@@ -22,7 +22,7 @@ from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.subjects import Names
-from interactem.runtime.transports import Store
+from interactem.runtime.transports import Store, Work
 
 IDLE_FIRST = 0.001
 IDLE_MOST = 1.0
@@ -61,6 +61,7 @@ class Source:
         self._counts = reporter.counts
         self._log = log
         self._record = Names(assignment.run).record(assignment.operator, context.replica, "checkpoint")
+        self._replayable = Names(assignment.run).record(assignment.operator, context.replica, "replayable")
         self._look_at = 0.0
         self._position = 0
         self._name = ""
@@ -130,6 +131,8 @@ class Source:
         self._marked = True
         if not (self._kernel.replayable and (self._kernel.generator or self._context.position_used)):
             self._effects.store_now()
+        elif self._outbox.arena is not None:  # should shared memory be lost, it can be run again from its beginning
+            self._outbox.put(Work(then=[Store(self._replayable, b"{}")]))
 
     # calling
 
