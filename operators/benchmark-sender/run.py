@@ -19,7 +19,7 @@ def send(parameters: dict[str, Any], context: Context) -> Iterator[BytesMessage]
     size, count = parameters.get("size", 100), parameters.get("count", 10_000)
     if size < 0 or count < 0:
         raise ValueError(f"size and count are not negative, not {size} and {count}")
-    data = bytes(size)
+    data = b"." * size  # bytes(size) would be one page of zeros again and again, in a cache whatever its size
     first = context.position
     rate, started, reference = 0.0, 0.0, first
     for index in range(first, count):

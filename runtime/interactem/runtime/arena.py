@@ -22,6 +22,8 @@ from interactem.runtime.arena_index import INDEX
 from interactem.runtime.arena_space import Space
 from interactem.runtime.extents import whole_pages
 
+AHEAD_BYTES, AHEAD_BLOCKS = 64 * 2**20, 3
+"""More under way would be on pages that nobody has used before, and out of all caches before it is read."""
 WAIT_SECONDS = 0.25
 INHERITED_SECONDS = 2.0
 """So long after a producer's death, nothing that it has sent is still on its way to the broker."""
@@ -187,7 +189,7 @@ class Arena:
             return None
         with self._room:
             self._sweep()
-            block = self._take(room)
+            block = None if self._is_ahead(room) else self._take(room)
             if block is not None:
                 return block
         begun = time.monotonic()
@@ -197,15 +199,19 @@ class Arena:
                 while goes_on():
                     with self._room:
                         if not self._helps_to_wait():
-                            return None
+                            return self._take(room)
                         self._room.wait(WAIT_SECONDS)
                         self._sweep()
-                        if (block := self._take(room)) is not None:
+                        if not self._is_ahead(room) and (block := self._take(room)) is not None:
                             return block
             finally:
                 self.wanting = False
                 self.waited += time.monotonic() - begun
         return None
+
+    def _is_ahead(self, room: int) -> bool:
+        """Whether enough is under way. Where there is anything to wait for, that is all that is used of the arena."""
+        return self.held_bytes + room > max(AHEAD_BYTES, AHEAD_BLOCKS * room)
 
     def _helps_to_wait(self) -> bool:
         """Whether anything is on its way that somebody will release."""
