@@ -66,6 +66,18 @@ class App(Operator):
 """
 
 
+BEGUN = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    yield
+    while BEGUN:
+        process = BEGUN.pop()
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("app") / "app"
@@ -95,7 +107,9 @@ def command(*arguments, **options):
 
 def begin(*arguments):
     pipe = subprocess.PIPE
-    return subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=pipe, stderr=pipe, text=True)
+    BEGUN.append(process)
+    return process
 
 
 def data(**values):
