@@ -106,7 +106,8 @@ class Inputs:
         try:
             batch = Batch.open(delivery, self._ports[delivery.edge])
         except WireError as error:
-            return self._bury_unreadable(delivery, error)
+            self._bury_unreadable(delivery, error)
+            return None
         if delivery.retry and (delay := self._retries.too_early(batch)) > 0:
             self._transport.defer(delivery, delay)
             return None
@@ -117,7 +118,8 @@ class Inputs:
             if batch.references is not None and not self._look(batch):
                 return None
         except WireError as error:
-            return self._bury_unreadable(delivery, error)
+            self._bury_unreadable(delivery, error)
+            return None
         self._leases = batch.leases
         return batch
 
