@@ -8,7 +8,8 @@ from rich.console import Console
 
 from interactem.cli import running
 from interactem.cli.failures import InvalidError
-from interactem.cli.running import Screen, plain_lines, progress_table
+from interactem.cli.progress import plain_lines, progress_table
+from interactem.cli.running import Screen
 from interactem.engine import RunResult
 from interactem.engine.progress import OperatorProgress
 
@@ -44,7 +45,7 @@ def result(state="completed", **more):
 def test_exit_codes(state, dead, allow_dead, interrupted, code):
     screen = Screen(quiet=True)
     screen.interrupted = interrupted
-    assert running._exit_code(result(state, dead=dead), screen, allow_dead) == code
+    assert running.exit_code(result(state, dead=dead), screen, allow_dead) == code
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "a=x", "a=-1", "=", "a=1.5"])
@@ -107,7 +108,18 @@ def test_progress_as_a_table():
     target.print(progress_table("running", [ROW, OperatorProgress("keep", 1, state="stopped")]))
     said = target.file.getvalue()
     assert [line.split() for line in said.splitlines()[1:]] == [
-        ["partial", "1/2", "12,345", "12,000", "100/s", "7", "0", "0", "3"],
-        ["keep", "done", "0", "0", "0/s", "0", "0", "0", "0"],
+        ["partial", "1/2", "12,345", "12,000", "100/s", "7", "3"],
+        ["keep", "done", "0", "0", "0/s", "0", "0"],
         ["running"],
     ]
+
+
+def test_the_table_has_times_and_memory_and_of_trouble_what_there_is():
+    row = OperatorProgress("mean", 1, running=1, received=5, p50=0.000_012, p99=1.5, memory=48_200_000)
+    target = Console(file=io.StringIO(), width=120)
+    target.print(progress_table("running", [row]))
+    titles, cells, _ = target.file.getvalue().splitlines()
+    assert titles.split() == ["operator", "replicas", "received", "sent", "rate", "waiting", "p50", "p99", "memory"]
+    assert cells.split() == ["mean", "1/1", "5", "0", "0/s", "0", "12", "µs", "1.5", "s", "48", "MB"]
+    (line,) = plain_lines("running", [row])
+    assert line.endswith("dead 0, p50 12 µs, p99 1.5 s, memory 48 MB")

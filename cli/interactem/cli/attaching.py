@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 import msgpack
 from nats.aio.msg import Msg
@@ -17,11 +15,9 @@ from interactem.cli.output import print_json, say
 from interactem.cli.running import Screen, exit_code
 from interactem.engine import collect, detached
 from interactem.engine.index import ENDED, RunIndex, RunRecord
-from interactem.engine.progress import OperatorProgress
+from interactem.engine.summaries import row_of
 from interactem.engine.visiting import connected
 from interactem.runtime.errors import TransportError
-
-NUMBERS = ("replicas", "running", "received", "sent", "rate", "waiting", "retried", "dead", "restarts", "state")
 
 
 def attach(record: RunRecord, *, detach: bool, allow_dead: bool, as_json: bool) -> int:
@@ -82,16 +78,12 @@ async def _watch(record: RunRecord, screen: Screen) -> None:
 
     async def show(message: Msg) -> None:
         told = msgpack.unpackb(message.data)
-        screen.observe(told["state"], [_row(name, numbers) for name, numbers in told["operators"].items()])
+        screen.observe(told["state"], [row_of(name, numbers) for name, numbers in told["operators"].items()])
 
     with suppress(TransportError, NatsError, OSError):
         async with connected(record) as (plan, storer):
             await storer.client.subscribe(plan.names.numbers, cb=show)
             await asyncio.Event().wait()
-
-
-def _row(name: str, numbers: Mapping[str, Any]) -> OperatorProgress:
-    return OperatorProgress(name, **{each: numbers[each] for each in NUMBERS})
 
 
 def _end(record: RunRecord, screen: Screen, allow_dead: bool) -> int:

@@ -215,6 +215,15 @@ def ps(as_json: AsJson = False) -> None:
     list_runs(as_json=as_json)
 
 
+@app.command("status")
+def status(run_id: RunId, as_json: AsJson = False) -> None:
+    """Show how far a run is now, by operator: rates, what waits, times of calls, memory; or how it has ended."""
+    from interactem.cli.following import find_run
+    from interactem.cli.status import status
+
+    status(find_run(run_id), as_json=as_json)
+
+
 @app.command("logs")
 def logs(
     run_id: RunId,

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from interactem.cli.failures import INTERRUPTED, InvalidError
 from interactem.cli.graphs import LoadedPipeline, load_pipeline
 from interactem.cli.output import console, counted, print_json, print_table, say
+from interactem.cli.progress import plain_lines, progress_table
 from interactem.cli.serving import both, serving
 from interactem.engine import PreparedRun, RunResult, execute, prepare, reopen
 from interactem.engine.connections import find_connections
 from interactem.engine.detached import detach
 from interactem.engine.interrupts import interrupts
+from interactem.engine.kept_metrics import keep_metrics
 from interactem.engine.path_rules import with_mapped_mounts
 from interactem.engine.plan import LauncherName
 from interactem.engine.progress import OperatorProgress
@@ -27,14 +29,10 @@ from interactem.runtime.path_mapping import PathRule
 from interactem.spec import Graph
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from interactem.cli.serving import Served
 
 PLAIN_SECONDS = 2.0
 """How often progress is printed where there is no terminal."""
-COLUMNS = ("operator", "replicas", "received", "sent", "rate", "waiting", "retried", "dead", "restarts")
-NUMBERS = COLUMNS[1:]
 
 
 def load(
@@ -160,17 +158,23 @@ def _run_served(
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     if isinstance(outcome, PreparedRun):
-        return _tell_detached(outcome, as_json)
+        return _tell_detached(outcome, as_json, served)
     screen.end(outcome)
     return exit_code(outcome, screen, allow_dead)
 
 
-def _tell_detached(prepared: PreparedRun, as_json: bool) -> int:
+def _tell_detached(prepared: PreparedRun, as_json: bool, served: Served) -> int:
+    if served is not None:  # by the supervisor from now on
+        keep_metrics(prepared.folder, served.host, served.port)
+        served.close()
     record = detach(prepared)
+    metrics = {} if served is None else {"metrics": served.url}
     if as_json:
-        print_json({"run": record.run, "state": record.state, "folder": str(record.folder)})
+        print_json({"run": record.run, "state": record.state, "folder": str(record.folder), **metrics})
     else:
         say(f"run {record.run} goes on in {record.folder}")
+        if served is not None:
+            say(f"metrics: {served.url}")
         say(
             f"follow it: interactem pipeline logs {record.run} --follow;  end it: interactem pipeline stop {record.run}"
         )
@@ -292,26 +296,3 @@ class _Status:
 
     def __exit__(self, *error: object) -> None:
         self._status.stop()
-
-
-def progress_table(state: str, rows: list[OperatorProgress]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from interactem.cli.output import table
-
-    return Group(table(COLUMNS, map(_cells, rows), right=NUMBERS), Text(state, "bold"))
-
-
-def _cells(row: OperatorProgress) -> tuple[object, ...]:
-    replicas = f"{row.running}/{row.replicas}" if row.state != "stopped" else "done"
-    counts = (row.waiting, row.retried, row.dead, row.restarts)
-    return (row.name, replicas, f"{row.received:,}", f"{row.sent:,}", f"{row.rate:,.0f}/s", *map("{:,}".format, counts))
-
-
-def plain_lines(state: str, rows: list[OperatorProgress]) -> list[str]:
-    return [
-        f"{state} {row.name}: {row.running}/{row.replicas} replicas, received {row.received}, sent {row.sent}, "
-        f"{row.rate:.0f}/s, waiting {row.waiting}, retried {row.retried}, dead {row.dead}"
-        for row in rows
-    ]

@@ -21,6 +21,7 @@ from interactem.engine.folders import RunFolder
 from interactem.engine.index import RunIndex, RunRecord, secrets_folder
 from interactem.engine.interrupts import interrupts
 from interactem.engine.keeping import Keeper, KeeperLostError
+from interactem.engine.kept_metrics import serving_kept
 from interactem.engine.preparing import PreparedRun, reopen
 from interactem.engine.results import RunResult
 from interactem.runtime.connections import Address
@@ -110,7 +111,8 @@ async def _begin(folder: RunFolder, broker: Address | None) -> RunResult:
         keeper = await Keeper.start(folder, secrets_folder(prepared.run), unattended_seconds())
         try:
             with interrupts() as started:
-                return await execute_kept(prepared, keeper, started=started)
+                with serving_kept(folder) as observe:
+                    return await execute_kept(prepared, keeper, observe=observe, started=started)
         except KeeperLostError:
             deaths = deaths + 1 if time.monotonic() - begun < KEEPER_LIFE else 1
             if deaths == KEEPER_DEATHS:
@@ -131,7 +133,8 @@ async def _attach(folder: RunFolder) -> RunResult:
     prepared = await reopen(folder.path, broker=external, again=True, attached=True)
     try:
         with interrupts() as started:
-            return await execute_kept(prepared, keeper, attached=True, started=started)
+            with serving_kept(folder) as observe:
+                return await execute_kept(prepared, keeper, attached=True, observe=observe, started=started)
     except KeeperLostError:
         return await _begin(folder, external)
 

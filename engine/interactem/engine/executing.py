@@ -56,13 +56,14 @@ async def execute_kept(
     keeper: Keeper,
     *,
     attached: bool = False,
+    observe: Observer = lambda state, rows: None,
     started: Callable[[Supervisor], None] = lambda supervisor: None,
 ) -> RunResult:
     """The same as the supervisor of a detached run, whose folder the caller holds; with `attached`, of one that runs.
 
     Raises `KeeperLostError` where everything has ended with the keeper: it can be gone on with.
     """
-    return await _execute(prepared, keeper, KeptLauncher(keeper), lambda state, rows: None, started, None, attached)
+    return await _execute(prepared, keeper, KeptLauncher(keeper), observe, started, None, attached)
 
 
 def _refuse_unattended(prepared: PreparedRun) -> None:

@@ -169,6 +169,7 @@ class MetricsServer:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/metrics"
 
     def close(self) -> None:
+        """Answer no more. May be called again."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -29,7 +29,8 @@ class ReplicaProgress:
 class OperatorProgress:
     """One operator's numbers; `rate` is in messages per second: those received, or sent by a source.
 
-    `waiting` are batches that are left for it, and `statistics` those of all its replicas together.
+    `waiting` are batches that are left for it, `p50` and `p99` percentiles of its kernel's seconds, `memory` the bytes
+    that its replicas hold. These, and `statistics` of all together, come from `each` where there is any.
     """
 
     name: str
@@ -43,8 +44,17 @@ class OperatorProgress:
     dead: int = 0
     restarts: int = 0
     state: str = "starting"
+    p50: float | None = None
+    p99: float | None = None
+    memory: int | None = None
     each: tuple[ReplicaProgress, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
+
+    def __post_init__(self) -> None:
+        if self.each:
+            self.statistics = together(self.each)
+            self.p50, self.p99 = (self.statistics.times["kernel"].percentile(percent) for percent in (50, 99))
+            self.memory = self.statistics.latest.get("memory_bytes")
 
 
 class Tally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgpack
@@ -14,6 +14,7 @@ from interactem.runtime.statistics import TIMES, TOTALS, Statistics
 
 VERSION = 1
 """Of what is told to a page."""
+_SHOWN = ("replicas", "running", "received", "sent", "rate", "waiting", "retried", "dead", "restarts", "state")
 
 
 def packed_snapshot(plan: Plan, state: str, rows: Iterable[OperatorProgress]) -> bytes:
@@ -30,6 +31,13 @@ def operator_numbers(row: OperatorProgress) -> dict[str, Any]:
     told = _numbers(row.statistics) | counted
     told |= {"rate": round(row.rate, 1), "waiting": row.waiting}
     return about | told | {"by_replica": [_replica(replica) for replica in row.each]}
+
+
+def row_of(name: str, numbers: Mapping[str, Any]) -> OperatorProgress:
+    """An operator's progress from its numbers, without what only its replicas know."""
+    told = {each: numbers[each] for each in _SHOWN}
+    kernel = numbers["kernel"]
+    return OperatorProgress(name, **told, p50=kernel["p50"], p99=kernel["p99"], memory=numbers.get("memory_bytes"))
 
 
 def _replica(replica: ReplicaProgress) -> dict[str, Any]:

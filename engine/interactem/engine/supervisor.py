@@ -28,7 +28,7 @@ from interactem.engine.gpus import GpuWatch, Place
 from interactem.engine.extending import Extender
 from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
-from interactem.engine.progress import OperatorProgress, Tally, together
+from interactem.engine.progress import OperatorProgress, Tally
 from interactem.engine.recomputing import recompute
 from interactem.engine.summaries import packed_snapshot
 from interactem.engine.surroundings import Surroundings
@@ -379,7 +379,6 @@ class Supervisor:
             restarts=sum(replica.incarnation for replica in replicas),
             state=self._state_of(operator, tally.heard),
             each=each,
-            statistics=together(each),
         )
 
     def _state_of(self, operator: PlannedOperator, reported: bool) -> str:

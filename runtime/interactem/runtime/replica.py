@@ -76,6 +76,7 @@ class Replica:
         place = assignment.operator, context.replica
         self._reporter = reporter = Reporter(transport, names.report(*place), names.events(*place), self.counts)
         reporter.look = self._look
+        transport.beat = reporter.beat
         self._told: set[str] = set()
         self._log = log = FailureLog(context.logger)
         self._effects = effects = Effects(assignment, context, outbox, transport)

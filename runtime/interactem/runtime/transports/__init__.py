@@ -82,10 +82,12 @@ class Work:
 class Transport(Protocol):
     """One replica's way to the broker. All methods are called from the replica's thread.
 
-    `storing` has how long pieces of work took from when they were taken up until everything in them was stored.
+    `storing` has how long pieces of work took from when they were taken up until everything in them was stored. `beat`
+    is called now and then from another thread, also while the replica's own is in a call; the replica sets it.
     """
 
     storing: Histogram
+    beat: Callable[[], None]
 
     @property
     def held(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from interactem.runtime.assignment import Assignment
@@ -180,6 +180,7 @@ class MemoryTransport:
     def __init__(self, broker: MemoryBroker, assignment: Assignment, replica: int) -> None:
         self.closed = False
         self.storing = Histogram()
+        self.beat: Callable[[], None] = lambda: None
         self.inbox: deque[Record] = deque()
         self.entries: dict[int, _Entry] = {}
         self.consumers = [(entry.edge, entry.partition(replica)) for entry in assignment.inputs]

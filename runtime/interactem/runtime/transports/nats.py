@@ -11,6 +11,7 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -44,6 +45,7 @@ class NatsTransport:
 
     def __init__(self, address: Address, run: str, operator: int, replica: int, slot: Slot | None = None) -> None:
         self.storing = Histogram()
+        self.beat: Callable[[], None] = lambda: None
         self._address = address
         self._names = Names(run)
         self._operator = operator
@@ -270,6 +272,7 @@ class NatsTransport:
         while True:
             self._slot.beat()
             await asyncio.sleep(period)
+            self.beat()
             for pulling in self._pullings.values():
                 await pulling.extend(period)
 
