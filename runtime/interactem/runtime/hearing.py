@@ -22,6 +22,9 @@ from interactem.runtime.transports import Delivery, Record, Transport
 _logger = logging.getLogger("interactem.operator")
 
 
+_READER_SECONDS = 0.01
+
+
 class Hearing:
     """Receives for a replica: deliveries are returned, records are heard.
 
@@ -100,6 +103,13 @@ class Hearing:
         until = time.monotonic() + seconds
         while not self.told_to_finish and (left := until - time.monotonic()) > 0:
             self.receive(min(left, REPORT_SECONDS))
+            self.take_pokes()
+            self._reporter.now_and_then()
+
+    def hear_readers(self) -> None:
+        """Listen to how fast they are who read what is still to be stored: until then it goes out in small pieces."""
+        while self._outbox.unheard and len(self._outbox) and not self.stopped:
+            self.receive(_READER_SECONDS)
             self.take_pokes()
             self._reporter.now_and_then()
 

@@ -195,6 +195,8 @@ class Replica:
 
     def _store_everything(self) -> None:
         self._effects.commit_pending()
+        if self._source is not None:
+            self._hearing.hear_readers()
         self._transport.finish()
 
     def _finish(self) -> None:
