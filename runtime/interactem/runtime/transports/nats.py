@@ -57,6 +57,7 @@ class NatsTransport:
         self._sharing: Sharing | None = None
         self._pace = Pace()
         self._ended = False
+        self._calling = threading.Lock()
         self._after: Store | None = None
         self._heard: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,10 +148,11 @@ class NatsTransport:
         return self._outbox
 
     def _call(self, coroutine: Any) -> Future[Any]:
-        if self._ended:
-            coroutine.close()
-            raise TransportError("the transport is closed")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        with self._calling:
+            if not self._ended:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        coroutine.close()
+        raise TransportError("the transport is closed")
 
     def _notify(self) -> None:
         self._opened().idle = False
@@ -165,6 +167,13 @@ class NatsTransport:
                 runner.run(self._live())
             except Exception as error:
                 self._fail(error)
+            runner.run(self._end())
+
+    async def _end(self) -> None:
+        """Take no more calls. What was asked for until now begins, and ends with the loop."""
+        with self._calling:
+            self._ended = True
+        await asyncio.sleep(0)
 
     def _fail(self, error: Exception) -> None:
         if not self._records.done():
@@ -193,8 +202,6 @@ class NatsTransport:
         self._records.set_result(records)
         await self._left.wait()
         await self._client.close()
-        self._ended = True
-        await asyncio.sleep(0)  # what was asked for until now begins, and ends with the loop
 
     async def _begin(self, assignment: Assignment) -> None:
         for reader in {reader for output in assignment.outputs for reader in output.readers}:
