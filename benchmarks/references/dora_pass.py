@@ -27,8 +27,8 @@ nodes:
       data: {{source: sender/data, queue_size: {room}}}
       end: sender/end
 """
-SETTLE_SECONDS = 1.0
-"""Until the receiver listens, which dora does not tell; and until what was sent last is taken from the sender."""
+SETTLE_SECONDS = 1.5
+"""Until the receiver listens, which dora does not tell; and until what was sent is taken from the sender."""
 
 
 def send(count: int, size: int) -> None:
@@ -41,6 +41,7 @@ def send(count: int, size: int) -> None:
     time.sleep(SETTLE_SECONDS)
     for _ in range(count):
         node.send_output("data", data)
+    time.sleep(SETTLE_SECONDS)  # what is sent last may overtake
     node.send_output("end", pa.array([1]))
     time.sleep(SETTLE_SECONDS)
 

@@ -52,7 +52,9 @@ def seconds_of(count: int, told: Mapping[str, Any]) -> float:
 
 
 def rate(count: int, seconds: float) -> float:
-    """Messages a second, after the first."""
+    """Messages a second, after the first. Raises `ValueError` where there is nothing after it."""
+    if count < 2 or seconds <= 0:
+        raise ValueError(f"{count} messages in {seconds} s have no rate")
     return (count - 1) / seconds
 
 
