@@ -34,6 +34,7 @@ def complete_request(
     tags: Sequence[str] | None,
     parallel: str | None,
     image: str | None,
+    new_kind: scaffold.NewKind = "kernel",
     ask: bool,
 ) -> scaffold.Request:
     """The request with everything in it: flags, then answers where `ask` says so, then defaults."""
@@ -51,6 +52,7 @@ def complete_request(
         tags=tuple(tags or ()),
         parallel=parallel or "none",
         image=image or f"localhost/{name}:latest",
+        new_kind=new_kind,
     )
     scaffold.make_document(request)  # what is wrong with the flags is said before anything is asked
     if not ask:

@@ -24,6 +24,9 @@ OperatorPath = Annotated[
 @app.command("new")
 def new(
     name: Annotated[str | None, typer.Argument(help="The operator's name: its folder's.")] = None,
+    kind: Annotated[
+        Literal["kernel", "command"], typer.Option(help="What does its work: a function in run.py, or an executable.")
+    ] = "kernel",
     label: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
     description: Annotated[str | None, typer.Option(help="What it does, in a sentence.")] = None,
     inputs: Annotated[
@@ -71,6 +74,7 @@ def new(
         tags=tags,
         parallel=parallel,
         image=image,
+        new_kind=kind,
         ask=not yes and not as_json and creation.on_terminal(),
     )
     folder, made = creation.write_operator(request, directory)
@@ -80,7 +84,8 @@ def new(
     say(f"Made {folder}:")
     for file in made["files"]:
         say(f"  {file}")
-    say(f"Next: edit {folder / 'run.py'}, then interactem operator test {folder}")
+    edited = folder / ("operator.json" if kind == "command" else "run.py")
+    say(f"Next: edit {edited}, then interactem operator test {folder}")
 
 
 @app.command("validate")

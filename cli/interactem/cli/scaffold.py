@@ -19,6 +19,14 @@ NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 TYPES = ("str", "int", "float", "bool", "mount", "str-enum")
 
 TEMPLATES = ("run.py", "operator.json", "Containerfile", "requirements.txt", "README.md")
+NewKind = Literal["kernel", "command"]
+"""What does the work of a new operator: a function in `run.py`, or an executable."""
+COMMANDS: dict[str, dict[str, Any]] = {
+    "source": {"arguments": ["echo", "message"]},
+    "map": {"arguments": ["cat"]},
+    "sink": {"arguments": ["tee", "data"], "output": "files:data"},
+}
+"""What a new command does, by what its ports make it."""
 
 _TAKEN = {"operator", "context", "inputs", "parameters", "data_directory"}
 _EXAMPLES: dict[str, Any] = {"str": "text", "int": 1, "float": 1.0, "bool": True}
@@ -39,6 +47,7 @@ class Request:
     tags: tuple[str, ...]
     parallel: str
     image: str
+    new_kind: NewKind = "kernel"
 
 
 def check_name(name: str) -> str:
@@ -102,6 +111,8 @@ def make_document(request: Request) -> dict[str, Any]:
         "parallel_config": {"type": request.parallel},
     }
     spec = parse_operator(document, f"the new {request.name}")
+    if request.new_kind == "command":
+        document["command"] = COMMANDS[kind(spec)]
     for written, parameter in zip(document["parameters"], spec.parameters, strict=True):
         if parameter.default is not None:
             written["default"] = parameter.default  # flags are text; in the file a number is a number
@@ -134,7 +145,8 @@ def render(folder: Path, document: dict[str, Any]) -> dict[str, str]:
         "kind": kind(spec),
         "mounts": _mounts(spec),
     }
-    texts = {path: environment.get_template(f"{path}.jinja").render(values) for path in TEMPLATES}
+    paths = [path for path in TEMPLATES if path != "run.py" or spec.command is None]
+    texts = {path: environment.get_template(f"{path}.jinja").render(values) for path in paths}
     texts["tests/example.json"] = _to_json(example(spec)) + "\n"
     if _mounts(spec):
         texts[f"tests/{_EXAMPLE_FILE}"] = "an example\n"
@@ -150,12 +162,15 @@ def example(spec: OperatorSpec) -> dict[str, Any]:
         case["parameters"] = {p.name: options.get(p.name, _EXAMPLES.get(p.type)) for p in needed}
     if mounts := _mounts(spec):
         case["mounts"] = {parameter.name: _EXAMPLE_FILE for parameter in mounts}
+    if kind(spec) == "source" and spec.command is not None:
+        return {**case, "inputs": [], "expect": [{"data": "message\n"}]}
     if kind(spec) == "source":
         return {**case, "inputs": [], "expect": [{"data": f"message {number}"} for number in range(3)]}
     case["inputs"] = [{"port": spec.inputs[0].name, "meta": {"number": 1}, "data": "hello"}]
     if kind(spec) == "map":
         return {**case, "expect": [{"meta": {"number": 1}, "data": "hello"}]}
-    return {**case, "expect": [], "outputs": {"case.0": {"data": "hello"}}}
+    file = "case.0" if spec.command is None else "data"
+    return {**case, "expect": [], "outputs": {file: {"data": "hello"}}}
 
 
 def kind(spec: OperatorSpec) -> Literal["source", "map", "sink"]:

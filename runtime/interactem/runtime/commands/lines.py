@@ -11,7 +11,7 @@ LINE_BYTES = 65_536
 class Lines:
     """Takes bytes as they come and gives lines: ended by LF, CR or both, and without what is not UTF-8."""
 
-    def __init__(self, take: Callable[[str], None]) -> None:
+    def __init__(self, take: Callable[[str], object]) -> None:
         self._take = take
         self._rest = b""
 

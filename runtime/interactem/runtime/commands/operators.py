@@ -126,12 +126,14 @@ class CommandOperator(Operator):
             on_wake=self._cancelled,
         )
 
-    def understand(self, line: str) -> None:
-        """A line that is no data: what it means, or else for the log."""
+    def understand(self, line: str) -> bool:
+        """A line that is no data: what it means, or else for the log. Returns whether it means something."""
         given = {"parameters": self._parameters, "context": self.context}
         callbacks = {name: partial(_call_back, function, given) for name, function in self.hooks.callbacks.items()}
-        if not self.meanings.understand(line, self.context, callbacks):
+        understood = self.meanings.understand(line, self.context, callbacks)
+        if not understood:
             self.context.logger.info("%s", line)
+        return understood
 
     def check_code(self, code: int | None, program: str) -> None:
         """Raises `CommandError` with the last lines that it has printed, where it has not ended well."""
@@ -143,8 +145,8 @@ class CommandOperator(Operator):
         raise CommandError(f"{name} ended with {how}{':' if said else ''}{said}", code=code)
 
     def _complained(self, line: str) -> None:
-        self.last_lines.append(line[:SHOWN_CHARACTERS])
-        self.understand(line)
+        if not self.understand(line):
+            self.last_lines.append(line[:SHOWN_CHARACTERS])
 
     def _asleep(self) -> None:
         with suppress(BlockingIOError):
