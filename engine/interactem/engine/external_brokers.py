@@ -47,7 +47,10 @@ async def _check_jetstream(client: Client, address: Address) -> None:
     try:
         answer = await storer.ask("$JS.API.INFO", None, patience=CHECK_SECONDS)
     except TransportError:
-        raise BrokerError(f"the broker at {address.url} has no JetStream: start it with: nats-server -js") from None
+        silent = f"has no JetStream, or does not answer within {CHECK_SECONDS:g} s"
+        raise BrokerError(
+            f"the broker at {address.url} {silent}: start it with nats-server -js, or try again"
+        ) from None
     if "error" in answer:
         why = answer["error"].get("description", answer["error"])
         raise BrokerError(f"the broker at {address.url} does not let this user store anything: {why}")
