@@ -33,6 +33,7 @@ LOOK_SECONDS = 0.05
 AGAIN_SECONDS = 20.0
 """How long a fault waits for somebody whom it can be done to."""
 RESUMES = 5
+REFUSALS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,8 @@ class _Disturbance:
         self._injector = injector
         self._stop = stop
         self._problems: list[str] = []
+        self._proxied = case.proxied
+        self._refusals = 0
 
     def carry_out(self, pipeline: Path) -> list[str]:
         """What went wrong."""
@@ -169,8 +172,12 @@ class _Disturbance:
         """A run that has ended before its time is a problem; it is gone on with, as its user would."""
         if self._run.supervisor is not None or self._has_ended:
             return
-        summary = self._run.summary()
-        self._problems.append(f"it ended by itself, {summary['state']}, and was resumed: {summary['reason']}")
+        # who names a server that is away at the moment is told so, and tries again
+        away = self._proxied and self._run.refused
+        self._refusals += away
+        if not away or self._refusals > REFUSALS:
+            summary = self._run.summary()
+            self._problems.append(f"it ended by itself, {summary['state']}, and was resumed: {summary['reason']}")
         self._run.resume()
 
     def _wait(self, seconds: float, condition: Callable[[], bool] = lambda: False) -> bool:

@@ -132,6 +132,13 @@ class Run:
         words = self._output("err").read_bytes() or self._output("out").read_bytes()
         return {"state": "interrupted", "reason": _last(words)}
 
+    @property
+    def refused(self) -> bool:
+        """Whether the last command said why it did not start anything."""
+        with suppress(ValueError):
+            return "error" in json.loads(self._output("out").read_text())
+        return False
+
     def _output(self, name: str) -> Path:
         return self.folder / f"{name}.{self._starts}"
 
