@@ -24,8 +24,8 @@ NO_MEMORY = Exit(signal=signal.SIGKILL, out_of_memory=True)
 SEGFAULT = Exit(signal=signal.SIGSEGV)
 
 
-def death(exit, *, in_call=False, kills=0, deaths=0, timeout=None):
-    return after_death(exit, in_call=in_call, kills=kills, deaths=deaths, timeout=timeout)
+def death(exit, *, in_call=False, kills=0, deaths=0, timeout=None, attempts=3):
+    return after_death(exit, in_call=in_call, kills=kills, deaths=deaths, timeout=timeout, attempts=attempts)
 
 
 @pytest.mark.parametrize(("code", "words"), [(2, "settings"), (3, "does not load"), (5, "for the last time")])
@@ -145,3 +145,10 @@ def test_drained_is_known_to_be_nothing():
     assert is_drained({3: 0, 4: 0}, last)
     assert not is_drained({3: 0, 4: 1}, last)
     assert not is_drained({3: 0}, last)  # nobody has counted the other edge yet
+
+
+@pytest.mark.parametrize(("deaths", "attempts", "restart"), [(0, 3, True), (1, 3, True), (2, 3, False), (99, 0, True)])
+def test_a_source_or_an_end_over_its_time_limit_has_as_many_attempts_as_a_message(deaths, attempts, restart):
+    found = death(Exit(signal=signal.SIGALRM), deaths=deaths, timeout=1.5, attempts=attempts)
+    assert (found.restart, found.attempt) == (restart, False)
+    assert "it took longer than its limit of 1.5 s" in found.reason

@@ -70,8 +70,13 @@ class Death:
     error: str = ""
 
 
-def after_death(exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: float | None) -> Death:
-    """`kills`: how often this replica was killed during this very message; `deaths`: in a row without progress."""
+def after_death(
+    exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: float | None, attempts: int = 0
+) -> Death:
+    """`kills`: how often this replica was killed during this very message; `deaths`: in a row without progress.
+
+    `attempts` are those that a call has which is of no message: a source's, or the one at the end of the stream.
+    """
     reason = str(exit)
     if exit.code in _FATAL:
         return Death(False, f"{_FATAL[exit.code]} ({reason})")
@@ -81,6 +86,11 @@ def after_death(exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: 
         # the message answers for it, and its attempts are bounded: the restart policy is not concerned
         blamed = exit.code != BROKER_GONE and (not is_kill(exit) or kills >= KILLS_PER_ATTEMPT)
         return Death(True, reason, restart_delay(deaths, IN_CALL_MOST), blamed, _kernel_error(exit, timeout))
+    if exit.signal == signal.SIGALRM and timeout is not None:
+        late = f"it took longer than its limit of {timeout:g} s"
+        if 0 < attempts <= deaths + 1:
+            return Death(False, f"{late}, {deaths + 1} times in a row")
+        return Death(True, late, restart_delay(deaths, IN_CALL_MOST))
     most = KILLS_WITHOUT_PROGRESS if is_kill(exit) else DEATHS_WITHOUT_PROGRESS
     if deaths >= most:
         return Death(False, f"it died {deaths} times in a row without any progress, the last time with {reason}")

@@ -77,7 +77,14 @@ class TendedReplica:
             name = (call.edge, call.message_id)
             kills = self.kills[name] = self.kills.get(name, 0) + 1
         timeout = self.operator.assignment.timeout
-        death = after_death(exit, in_call=call is not None, kills=kills, deaths=self.deaths, timeout=timeout)
+        death = after_death(
+            exit,
+            in_call=call is not None,
+            kills=kills,
+            deaths=self.deaths,
+            timeout=timeout,
+            attempts=self.operator.assignment.max_attempts,
+        )
         self.deaths += 1
         return death
 

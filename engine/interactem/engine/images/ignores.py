@@ -88,7 +88,7 @@ def contents(folder: Path, ignores: Ignores) -> Iterator[tuple[str, Path]]:
 
 def _compile(pattern: str) -> re.Pattern[str]:
     """What matches the paths that a pattern names, and all below them."""
-    clean = posixpath.normpath(pattern.strip().lstrip("/") or ".")
+    clean = posixpath.normpath(re.sub(r"(\*\*/)+", "**/", pattern.strip().lstrip("/")) or ".")
     made, index = "", 0
     while index < len(clean):
         if clean.startswith("**/", index):
