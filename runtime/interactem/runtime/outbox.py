@@ -103,9 +103,10 @@ class Outbox:
 
         Of places only the latest is ever looked at.
         """
-        if self.arena is not None:
+        arena = self.arena
+        if arena is not None and (placed := [packed[4] for _, packed in messages if type(packed[4]) is Placed]):
             weight = weight_of(messages)  # without what lies in the arena
-            self.arena.handed([packed[4] for _, packed in messages if type(packed[4]) is Placed])
+            arena.handed(placed)
         self._bytes_in += weight
         self._messages_in += len(messages)
         self._items.append((messages, weight, place))
