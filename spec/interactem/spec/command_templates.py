@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from interactem.spec.commands import FILES, templates_in
+from interactem.spec.commands import FILE, FILES, templates_in
 from interactem.spec.errors import Problem
 from interactem.spec.wording import join_path, suggest
 
@@ -32,7 +32,8 @@ def command_problems(value: object, source: str) -> Iterator[Problem]:
     checking: _Checking | None = None
     for steps, text, expression in templates_in(command):
         if checking is None:
-            checking = _Checking(_parameters(value), lasting=persistent)
+            in_file = str(command.get("input", "")).startswith(FILE)
+            checking = _Checking(_parameters(value), lasting=persistent, in_file=in_file)
         for message, hint in checking.problems(text, own=str(steps[0]), expression=expression):
             yield Problem(source, join_path("$", "command", *steps), message, hint)
 
@@ -45,12 +46,16 @@ def _parameters(value: dict[str, Any]) -> dict[str, str]:
 
 
 class _Checking:
-    """Reads the templates of one command. `lasting` says that its process outlasts a message."""
+    """Reads the templates of one command.
 
-    def __init__(self, parameters: dict[str, str], *, lasting: bool) -> None:
+    `lasting` says that its process outlasts a message, `in_file` that the data is in a file.
+    """
+
+    def __init__(self, parameters: dict[str, str], *, lasting: bool, in_file: bool) -> None:
         from interactem.spec.jinja import Templates
 
         self._lasting = lasting
+        self._in_file = in_file
         self._parameters = parameters
         self._templates = Templates()
 
@@ -89,10 +94,13 @@ class _Checking:
         from jinja2 import meta
 
         lasting = self._lasting and own not in ("input", "output")
-        known = [name for name in (LASTING if lasting else NAMES) if not own == name == "input"]
+        without = "input" if own == "input" or not self._in_file else ""
+        known = [name for name in (LASTING if lasting else NAMES) if name != without]
         for name in sorted(meta.find_undeclared_variables(tree) - set(known)):
             if lasting and name in NAMES:
                 yield f"names {name!r}, and one process takes many messages", "each line that it reads tells of its own"
+            elif name == "input" != own:
+                yield "names 'input', and the data goes to standard input", 'add "input": "file:NAME"'
             elif name in self._parameters:
                 written = f"{{{{ data }}}}/{name}" if self._parameters[name] == "mount" else f"parameters.{name}"
                 yield f"names {name!r}, which is a parameter", f"write {written}"
