@@ -113,6 +113,9 @@ def run(
         Path | None, typer.Option(metavar="PLAN", help="Run exactly the images in the plan.json of an earlier run.")
     ] = None,
     broker: Broker = None,
+    no_shm: Annotated[
+        bool, typer.Option("--no-shm", help="Send large messages through the broker, not in shared memory.")
+    ] = False,
     run_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="This run's folder.  [default: runs/<run-id>]")
     ] = None,
@@ -143,6 +146,7 @@ def run(
         broker=broker,
         launcher=launcher,
         locked=locked,
+        shm=not no_shm,
         detached=detach,
         watch=watch,
         seconds=seconds,

@@ -40,10 +40,12 @@ class Room:
     bytes: int
     why: str = ""
 
-    def each(self, arenas: int) -> int:
-        """For one of so many; 0 where that would be too small to be of use."""
+    def each(self, arenas: int) -> tuple[int, str]:
+        """For one of so many; 0 where there is nothing, or too little to be of use, and why."""
         part = min(MOST, self.bytes // max(1, arenas)) // MEBIBYTE * MEBIBYTE
-        return part if part >= LEAST else 0
+        if part >= LEAST:
+            return part, ""
+        return 0, self.why or f"{part // MEBIBYTE} MiB for each of {arenas} senders are too few"
 
 
 def folder_of(run: str) -> Path:

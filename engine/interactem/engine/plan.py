@@ -78,6 +78,8 @@ class Plan:
     """Of the operators that run in containers, by their names in the catalog."""
     connections: str = ""
     """The file with the values of connections, if there is one."""
+    no_shm: str = ""
+    """Why there is no shared memory."""
     path_rules: str = ""
     """Path mapping rules as JSON, for kernels that map paths themselves; mounts are mapped already."""
 
@@ -143,6 +145,7 @@ class Plan:
             value.get("launcher", "process"),
             {name: PinnedImage(**image) for name, image in value.get("images", {}).items()},
             value.get("connections", ""),
+            value.get("no_shm", ""),
             value.get("path_rules", ""),
         )
 

@@ -82,10 +82,10 @@ async def prepare(
     ready = await make_ready(launcher, used, images, progress, locked=pinned, source=str(locked))
     address, payload = (None, OWN_PAYLOAD) if broker is None else await reachable(run, broker)
     payload = max(LEAST_PAYLOAD, min(payload, OWN_PAYLOAD, largest_payload(graph, store_bytes)))
-    arena = find_room().each(senders(graph)) if shm else 0
+    arena, no_shm = (0, "--no-shm was given") if not shm else find_room().each(senders(graph))
     made = make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE, arena=arena)
     plan = _with_absolute_mounts(made)
-    plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file)
+    plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file, no_shm=no_shm)
     plan = replace(plan, path_rules=rules_text(path_rules))
     if ready.user is not None:
         for remark in remarks(plan, ready.user):

@@ -83,6 +83,8 @@ class Surroundings:
 
     def make_arenas(self, plan: Plan) -> bool:
         """Make the shared memory. Returns whether what was in it is gone."""
+        if plan.no_shm:
+            self.events.record("shm", reason=f"messages go through the broker: {plan.no_shm}")
         try:
             return arenas.make(plan, self.arenas)
         except OSError as error:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from interactem.runtime.arena_index import INDEX
 from interactem.runtime.arena_space import Space
 from interactem.runtime.extents import whole_pages
+from interactem.runtime.lending import Loan
 
 AHEAD_BYTES, AHEAD_BLOCKS = 64 * 2**20, 3
 """More under way would be on pages that nobody has used before, and out of all caches before it is read."""
@@ -49,6 +50,7 @@ class Block:
         "marks",
         "number",
         "offset",
+        "placed",
         "readers",
         "room",
         "stored",
@@ -64,6 +66,8 @@ class Block:
         """By edge, how many messages there are in this block that nobody has released."""
         self.marks: dict[Reader, int] = {}
         """By consumer, the sequence of the last batch that refers to it."""
+        self.placed = 0
+        """How many `Placed` there are of it."""
         self.to_store = 0
         self.stored = False
         self.explicit = True
@@ -74,6 +78,11 @@ class Block:
         """Whether it has not been passed on to be stored."""
         self.author: weakref.ref[Any] | None = None
         """The array through which the kernel writes to it."""
+
+    @property
+    def lent(self) -> bool:
+        """Whether the kernel can still get at it."""
+        return self.author is not None and self.author() is not None
 
 
 class Placed:
@@ -90,7 +99,7 @@ class Placed:
         return self.size
 
     def __del__(self) -> None:
-        self._arena.dropped.append(self.block)
+        self._arena.dropped.append((self.block, 1))
 
 
 class Unsettled(NamedTuple):
@@ -139,7 +148,8 @@ class Arena:
         self.why_not = ""
         """Why there cannot be anything in it."""
         self.edges = tuple(edges)
-        self.dropped: deque[Block] = deque()
+        self.dropped: deque[tuple[Block, int]] = deque()
+        """Blocks of which something here was let go, by any thread at any time; and how many `Placed` that was."""
         self._folder = folder
         self.capacity = capacity
         self._room = threading.Condition()
@@ -173,11 +183,26 @@ class Arena:
         self._space.write(block.offset, data)
         return self.address(block, data.nbytes, edges, batches)
 
+    def lend(self, size: int) -> Loan | None:
+        """A block to be written to, which is held for as long as anybody can."""
+        block = self.take(size)
+        if block is None or self._space is None:
+            return None
+        memory = self._space.array(block.offset, size)
+        block.author = weakref.ref(memory, lambda _: self.dropped.append((block, 0)))
+        return Loan(memory, self, block)
+
+    def protect(self, block: Block) -> None:
+        """It is sent: the author can write to it no more, by whatever is left of what it was lent."""
+        if self._space is not None and block.lent:
+            self._space.protect(block.number, block.offset, block.room)
+
     def address(self, block: Block, size: int, edges: Iterable[int], batches: int = 1) -> Placed:
         """The block is to be sent over these edges, in so many batches."""
         with self._room:
             for edge in edges:
                 block.readers[edge] = block.readers.get(edge, 0) + 1
+            block.placed += 1
             block.to_store += batches
             block.stored = False
         return Placed(self, block, size)
@@ -242,11 +267,12 @@ class Arena:
     def _sweep(self) -> None:
         """Free what was never sent."""
         while self.dropped:
-            block = self.dropped.popleft()
-            if block.loose:
+            block, placed = self.dropped.popleft()
+            block.placed -= placed
+            if block.loose and not block.placed and not block.lent:
                 block.readers.clear()
                 block.stored = True
-                self._free_if_done(block)
+            self._free_if_done(block)
 
     # the transport's thread
 
@@ -329,6 +355,8 @@ class Arena:
 
     def _free_if_done(self, block: Block) -> None:
         if block.readers or not (block.stored or block.inherited) or self._held.get(block.number) is not block:
+            return
+        if block.lent:
             return
         del self._held[block.number]
         if self._space is not None:

@@ -6,9 +6,13 @@ import mmap
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from interactem.runtime.arena_index import BLOCKS, DATA, Index
 from interactem.runtime.extents import Extents
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 GROWTH = 16 * 2**20
 """Memory is asked for in steps of so many bytes."""
@@ -26,6 +30,7 @@ class Space:
             self._file = os.dup(file.fileno())
             self.map = mmap.mmap(self._file, self.capacity)
         self.bytes = memoryview(self.map)
+        self._protected: set[int] = set()
         self._extents = Extents(self.capacity)
         self._grown = 0
         held = self.index.held()
@@ -57,8 +62,22 @@ class Space:
         number = self._free.pop()
         return number, self.index.take(number, offset, room), offset
 
+    def array(self, offset: int, size: int) -> NDArray[Any]:
+        """The bytes of a block, to be written to: a new array for each call."""
+        import numpy as np
+
+        return np.frombuffer(self.map, np.uint8, size, offset)
+
+    def protect(self, number: int, offset: int, room: int) -> None:
+        """From now on, writing to a block ends the process. Until it is free."""
+        if _protect(self.map, offset, room, mmap.PROT_READ):
+            self._protected.add(number)
+
     def give(self, number: int, offset: int, room: int) -> None:
         """Free a block."""
+        if number in self._protected:
+            self._protected.remove(number)
+            _protect(self.map, offset, room, mmap.PROT_READ | mmap.PROT_WRITE)
         self.index.free(number)  # before anybody can be given its memory
         self._extents.give(offset, room)
         self._free.append(number)
@@ -82,6 +101,17 @@ class Space:
             self._grown = goal
             return True
         return False
+
+
+def _protect(mapped: mmap.mmap, offset: int, size: int, rights: int) -> bool:
+    """Whether it could be done."""
+    import ctypes
+
+    first = ctypes.c_char.from_buffer(mapped)
+    mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+    mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    done: int = mprotect(ctypes.addressof(first) + offset, size, rights)
+    return done == 0
 
 
 def _index(folder: Path, capacity: int) -> Index:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from interactem.runtime.errors import ArrayError, WireError
 from interactem.runtime.ids import Series, text
+from interactem.runtime.lending import Loan, borrow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import numpy as np
+    from numpy.typing import DTypeLike, NDArray
 
 Buffer = bytes | bytearray | memoryview
 Meta = dict[str, Any] | bytes
@@ -70,8 +73,9 @@ class BytesMessage:
     A message that came in is unpacked where it is looked at: reading `header` raises `WireError` where it is not one.
     """
 
-    __slots__ = ("_header", "_id", "data", "port", "target")
+    __slots__ = ("_header", "_id", "_loan", "data", "port", "target")
 
+    _loan: Loan  # of messages that `empty` has made; others do not have it at all
     _header: MessageHeader | PackedHeader
     _id: str | tuple[Series, int] | None
 
@@ -123,7 +127,27 @@ class BytesMessage:
         """The same message, addressed to one output port. The data is shared, not copied."""
         addressed = BytesMessage(None, self.data, target=port)
         addressed._header = self._header
+        if (loan := loan_of(self)) is not None:
+            addressed._loan = loan
         return addressed
+
+    @classmethod
+    def empty(cls, shape: int | Sequence[int], dtype: DTypeLike = float, /, **meta: Any) -> BytesMessage:
+        """A message whose `array` has this shape and dtype, and is there to be written to: what is in it is arbitrary.
+
+        In a replica whose readers are on the same host the array lies in shared memory, if there is room, so that
+        sending the message copies nothing. Once it is sent, its array cannot be written to any more. Raises
+        `ArrayError` for dtypes that cannot be sent.
+        """
+        import numpy as np
+
+        made, size = np.dtype(dtype), (shape,) if isinstance(shape, int) else tuple(map(int, shape))
+        _check_dtype(made)
+        loan = borrow(made.itemsize * math.prod(size))
+        loan.array, loan.view = loan.memory.view(made).reshape(size), loan.memory.data
+        message = cls(MessageHeader(meta={**meta, "dtype": made.str, "shape": list(size)}), loan.view)
+        message._loan = loan
+        return message
 
     @classmethod
     def from_array(cls, array: NDArray[Any], /, **meta: Any) -> BytesMessage:
@@ -134,15 +158,20 @@ class BytesMessage:
         """
         import numpy as np
 
-        if array.dtype.hasobject or array.dtype.names is not None:
-            raise ArrayError(f"an array of {array.dtype} cannot be sent: use numbers, booleans or fixed-length text")
+        _check_dtype(array.dtype)
         contiguous = np.ascontiguousarray(array)
         described: dict[str, Any] = {**meta, "dtype": array.dtype.str, "shape": list(array.shape)}
         return cls(MessageHeader(meta=described), contiguous.reshape(-1).view(np.uint8).data)
 
     @property
     def array(self) -> NDArray[Any]:
-        """The array in the data, read-only and without a copy. Raises `ArrayError` where there is none."""
+        """The array in the data, without a copy. Raises `ArrayError` where there is none.
+
+        It is read-only, but in a message that `empty` has made and that was not sent so far.
+        """
+        loan = loan_of(self)
+        if loan is not None and loan.array is not None:
+            return loan.array
         return _array(self.header.meta, self.data)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -159,6 +188,17 @@ class BytesMessage:
         return self.header == other.header and bytes(self.data) == bytes(other.data)
 
     __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+
+def loan_of(message: BytesMessage) -> Loan | None:
+    """The memory that `empty` has borrowed for a message, if its data is still there."""
+    loan = getattr(message, "_loan", None)
+    return loan if loan is not None and message.data is loan.view else None
+
+
+def _check_dtype(dtype: np.dtype[Any]) -> None:
+    if dtype.hasobject or dtype.names is not None:
+        raise ArrayError(f"an array of {dtype} cannot be sent: use numbers, booleans or fixed-length text")
 
 
 def _made(header: MessageHeader, data: Buffer, port: str | None, target: str | None, id: str | None) -> BytesMessage:

@@ -8,7 +8,8 @@ from interactem.runtime import wire
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.errors import MessageTooLargeError
 from interactem.runtime.ids import Series
-from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage
+from interactem.runtime.lending import Loan
+from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage, loan_of
 from interactem.runtime.outbox import Outbox, Sent
 from interactem.runtime.wire import WEIGHT, pack
 
@@ -68,6 +69,11 @@ class Packing:
             made.extend([(output, packed) for output in outputs])
         return weight
 
+    def lend(self, size: int) -> Loan | None:
+        """Shared memory for a message that is still to be made; None where it would not be sent from there."""
+        arena = self._outbox.arena
+        return None if arena is None or size <= self._large or self._copies() else arena.lend(size)
+
     def _place_into(
         self,
         made: list[Sent],
@@ -87,7 +93,13 @@ class Packing:
         placed = None
         if near and arena is not None:
             edges = [edge for output in near for edge in assignment.outputs[output].edges]
-            placed = arena.place(view, edges, len(near))
+            loan = loan_of(message)
+            if loan is not None and loan.block is not None and loan.arena is arena:
+                loan.seal()
+                placed = arena.address(loan.block, view.nbytes, edges, len(near))
+                arena.protect(loan.block)
+            else:
+                placed = arena.place(view, edges, len(near))
         if placed is None:
             far = list(outputs)
             if arena is not None and arena.why_not:

@@ -24,6 +24,7 @@ from interactem.runtime.endings import Ending, FinishError
 from interactem.runtime.errors import StateError
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.inputs import Inputs
+from interactem.runtime.lending import Lender, lender
 from interactem.runtime.operators import Kernel
 from interactem.runtime.outbox import Outbox
 from interactem.runtime.packing import Packing
@@ -78,6 +79,7 @@ class Replica:
         reporter.look = self._look
         transport.beat = reporter.beat
         self._told: set[str] = set()
+        self._lend: Lender | None = None
         self._log = log = FailureLog(context.logger)
         self._effects = effects = Effects(assignment, context, outbox, transport)
         self._hearing = hearing = Hearing(
@@ -110,6 +112,7 @@ class Replica:
             self.counts, slot, views,
         )  # fmt: skip
         if arena is not None:
+            self._lend = sharing.lend
             arena.patience = Waiting(caller, slot, reporter, outbox, hearing)
         self._ending: Ending | None = None
         if kernel.finish is not None:
@@ -136,6 +139,7 @@ class Replica:
 
     def run(self) -> None:
         """Returns when everything is stored and the engine knows that this replica is done."""
+        lender.set(self._lend)
         try:
             self._dependencies.set_up()
             self._open()

@@ -22,7 +22,7 @@ import msgpack
 from interactem.runtime.arena import Placed
 from interactem.runtime.errors import WireError
 from interactem.runtime.ids import MOST, Run, Series, file, runs_of, series_of, text
-from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage
+from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage, loan_of
 
 HEADER = "Interactem-Wire"
 FORMAT = "3 msgpack"
@@ -63,6 +63,8 @@ def pack(message: BytesMessage, series: Series, number: int, given: BytesMessage
     """
     data = message.data
     if type(data) is not bytes:
+        if (loan := loan_of(message)) is not None:
+            loan.seal()
         data = _unchangeable(data)
     return packed_with(message, series, number, given, data)
 
