@@ -9,7 +9,8 @@ import signal
 import pytest
 
 from interactem.engine.broker import EmbeddedBroker
-from interactem.runtime.connections import Address, SupersededError, Storer, connect
+from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.errors import SupersededError
 from interactem.runtime.own_record import OwnRecord
 from interactem.runtime.transports import Store
 

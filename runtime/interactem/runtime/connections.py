@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
 from interactem.runtime import wire
-from interactem.runtime.errors import SettingsError, TransportError
+from interactem.runtime.errors import SettingsError, SupersededError, TransportError
 from interactem.runtime.transports import Store
 
 STORE_TIMEOUT = 5.0
@@ -113,10 +113,6 @@ async def connect(
     if refused.done():
         raise TransportError(f"the broker at {address.url} refuses these credentials: {last}") from last
     raise TransportError(f"no broker answers at {address.url}: {last}") from last
-
-
-class SupersededError(TransportError):
-    """Somebody else has stored what was to be replaced."""
 
 
 @dataclass(frozen=True, slots=True)

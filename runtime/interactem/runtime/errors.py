@@ -20,6 +20,7 @@ InteractemRuntimeError
 ├── StateError             a kernel has state, but nothing says which replica's
 ├── SettingsError          the environment does not say what the runtime needs to know
 └── TransportError         the broker is gone, or does not do what it should
+    └── SupersededError        another process has stored what this one was to replace
 """
 
 from __future__ import annotations
@@ -183,3 +184,7 @@ class SettingsError(InteractemRuntimeError, ValueError):
 
 class TransportError(InteractemRuntimeError, ConnectionError):
     """The broker is gone for longer than we wait, or does not do what it should."""
+
+
+class SupersededError(TransportError):
+    """Another process has stored what this one was to replace: it is the one that goes on."""

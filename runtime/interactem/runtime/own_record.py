@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from interactem.runtime.connections import SupersededError, Storer
+from interactem.runtime.connections import Storer
+from interactem.runtime.errors import SupersededError
 from interactem.runtime.transports import Store
 
 WRITER = "Interactem-Writer"

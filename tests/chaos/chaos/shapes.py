@@ -219,6 +219,7 @@ SHAPES = (
     Shape("failing", _failing, _CHAIN, _without_dead(_failing, "pass")),
     Shape("crashing", _crashing, _CHAIN, _without_dead(_crashing, "pass"), share=0.2),
     _large("large"),  # in shared memory
+    _large("large-no-shm", "--no-shm"),  # through the broker, in chunks where they are over its limit
 )
 
 
