@@ -6,6 +6,7 @@ ordinary memory.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,12 +29,26 @@ class Loan:
     view: memoryview | None = None
     array: NDArray[Any] | None = None
     """What the author was given: the bytes, and the array on them."""
+    _made_from: int = 0
+    """How many refer to `memory` while nobody but this has made an array from it."""
 
-    def seal(self) -> None:
-        """It is sent: whoever writes to it now is told."""
+    def give(self, view: memoryview, array: NDArray[Any]) -> None:
+        """The author is given these."""
+        self.view, self.array = view, array
+        self._made_from = sys.getrefcount(self.memory)
+
+    def seal(self) -> bool:
+        """It is sent: whoever writes to it now is told. Whether there may be somebody whom this does not reach.
+
+        That is an array made from it, which refers to `memory` whatever it was sliced from, or a memoryview, which
+        refers to `array`, or comes from `view`. Our own references are this one's, the message's to `view`, the call's.
+        """
         self.memory.flags.writeable = False
-        if self.array is not None:
-            self.array.flags.writeable = False
+        if self.array is None:
+            return False
+        self.array.flags.writeable = False
+        made = sys.getrefcount(self.memory) > self._made_from
+        return made or sys.getrefcount(self.array) > 2 or sys.getrefcount(self.view) > 3
 
 
 Lender = Callable[[int], Loan | None]

@@ -144,8 +144,9 @@ class BytesMessage:
         made, size = np.dtype(dtype), (shape,) if isinstance(shape, int) else tuple(map(int, shape))
         _check_dtype(made)
         loan = borrow(made.itemsize * math.prod(size))
-        loan.array, loan.view = loan.memory.view(made).reshape(size), loan.memory.data
-        message = cls(MessageHeader(meta={**meta, "dtype": made.str, "shape": list(size)}), loan.view)
+        view = loan.memory.data
+        loan.give(view, loan.memory.view(made).reshape(size))
+        message = cls(MessageHeader(meta={**meta, "dtype": made.str, "shape": list(size)}), view)
         message._loan = loan
         return message
 

@@ -95,9 +95,9 @@ class Packing:
             edges = [edge for output in near for edge in assignment.outputs[output].edges]
             loan = loan_of(message)
             if loan is not None and loan.block is not None and loan.arena is arena:
-                loan.seal()
                 placed = arena.address(loan.block, view.nbytes, edges, len(near))
-                arena.protect(loan.block)
+                if loan.seal():
+                    arena.protect(loan.block)  # which takes as long as writing it anew
             else:
                 placed = arena.place(view, edges, len(near))
         if placed is None:
