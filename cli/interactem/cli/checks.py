@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
+from interactem.engine.arenas import left_behind
 from interactem.engine.broker import server_program
 from interactem.engine.containers.connecting import connect, with_files
 from interactem.engine.containers.engines import ENGINES, Abilities, EngineName
@@ -60,6 +61,7 @@ def every(runs: Path) -> list[Finding]:
         *extras(),
         killed_runs([record.run for record in RunIndex().runs() if record.interrupted]),
         left_containers(),
+        left_shared_memory(),
     ]
 
 
@@ -168,6 +170,12 @@ def left_containers() -> Finding:
     if not names:
         return Finding("containers", "good", "none left by killed runs")
     return Finding("containers", "poor", f"left by killed runs: {', '.join(names)}", "interactem doctor --clean")
+
+
+def left_shared_memory() -> Finding:
+    if not (runs := list(left_behind())):
+        return Finding("/dev/shm", "good", "nothing left by killed runs")
+    return Finding("/dev/shm", "poor", f"left by killed runs: {', '.join(runs)}", "interactem doctor --clean")
 
 
 def killed_runs(runs: Sequence[str]) -> Finding:

@@ -6,14 +6,16 @@ where `resume` finds it. Where the machine ends, it is lost: `resume` is told so
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from re import fullmatch
 
+from interactem.engine.index import RunIndex
 from interactem.engine.launchers import Place
 from interactem.engine.plan import MEBIBYTE, Plan, PlannedOperator
 from interactem.runtime.arena_index import DATA, INDEX, Index
@@ -27,6 +29,7 @@ MOST = 512 * MEBIBYTE
 """Of an arena; more in flight is no use to anyone."""
 LEAST = 8 * MEBIBYTE
 STATE = "state"
+OWNER = "owner.json"
 IN_MEMORY, PUT_AWAY = "in memory", "put away"
 _NAME = PREFIX + r"\d{8}-\d{6}-[a-z0-9]{4}"
 _SHARE = 2
@@ -122,6 +125,7 @@ def make(plan: Plan, place: Path) -> bool:
     folder, state = folder_of(plan.run), _state(place)
     lost = state == IN_MEMORY and not folder.is_dir()
     folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / OWNER).write_text(json.dumps({"index": str(RunIndex().folder), "folder": str(place.parent)}))
     for operator, replica in found:
         (folder / arena_name(operator.index, replica)).mkdir(mode=0o700, exist_ok=True)
     if state == PUT_AWAY:
@@ -190,11 +194,28 @@ def copy_arena(source: Path, target: Path) -> None:
         index.close()
 
 
-def left_behind(alive: Iterable[str]) -> list[str]:
-    """The runs of ours that have shared memory and are not among those `alive`."""
-    if not PLACE.is_dir():
-        return []
-    kept = set(alive)
-    found = [path for path in PLACE.iterdir() if fullmatch(_NAME, path.name) and path.is_dir()]
-    ours = [path for path in found if path.stat().st_uid == os.getuid()]
-    return sorted(path.name.removeprefix(PREFIX) for path in ours if path.name.removeprefix(PREFIX) not in kept)
+def left_behind() -> dict[str, Path | None]:
+    """The runs of this user that have shared memory and do not run, with their folders; None where that is gone.
+
+    Each says itself in which index it stands: there may be several.
+    """
+    found: dict[str, Path | None] = {}
+    for path in sorted(PLACE.iterdir()) if PLACE.is_dir() else ():
+        run = path.name.removeprefix(PREFIX)
+        try:
+            if not fullmatch(_NAME, path.name) or path.stat().st_uid != os.getuid():
+                continue
+            index, folder = _owner(path)
+        except OSError:
+            continue  # it has gone meanwhile
+        if index is None or not any(r.run == run and (r.alive or r.unattended) for r in RunIndex(index).runs()):
+            found[run] = folder if folder is not None and folder.is_dir() else None
+    return found
+
+
+def _owner(path: Path) -> tuple[Path | None, Path | None]:
+    try:
+        value = json.loads((path / OWNER).read_text())
+        return Path(value["index"]), Path(value["folder"])
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None, None

@@ -51,6 +51,8 @@ class Launch:
     """What is put into a container besides."""
     resources: Resources = field(default_factory=Resources)
     """The limits of a container."""
+    shared_memory: int = 0
+    """Bytes that its limit of memory is raised by: what it has in shared memory counts."""
     note: Mapping[str, Any] = field(default_factory=dict)
     """What the supervisor would have another one know that takes its place."""
 

@@ -151,6 +151,7 @@ class Surroundings:
             places=places,
             binds=(*self._binds(operator), *arenas.binds(run, operator, replica)),
             resources=operator.resources,
+            shared_memory=operator.assignment.arena,
             note=note,
         )
 

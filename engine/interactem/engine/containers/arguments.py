@@ -55,7 +55,7 @@ def runs_as(identity: Identity, abilities: Abilities, engine: str) -> RunsAs:
 def container_options(launch: Launch, identity: Identity, user: RunsAs, abilities: Abilities) -> Options:
     """The container of a launch, with the limits that this machine can set."""
     resources = launch.resources
-    memory = resources.memory if abilities.memory else None
+    memory = resources.memory + launch.shared_memory if resources.memory and abilities.memory else None
     inside = {name: place.inside for name, place in launch.places.items()}
     return Options(
         name=container_name(launch),
