@@ -13,6 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from interactem.runtime import checkpoint
+from interactem.runtime.errors import WireError
+
 
 def load_targets():
     spec = importlib.util.spec_from_file_location("fuzz_targets", Path(__file__).with_name("targets.py"))
@@ -105,6 +108,17 @@ def replaced(value):
             for other in replaced(member):
                 yield [*value[:index], other, *value[index + 1 :]]
         yield value * 3
+
+
+@pytest.mark.parametrize(
+    "dtype", [",8", "({", "9" * 5000, "O", ["x"], {"a": 1}], ids=["comma", "open", "digits", "objects", "list", "map"]
+)
+def test_an_array_of_no_kind_in_a_checkpoint(dtype):
+    """numpy evaluates some texts that it is given as dtypes."""
+    state = msgpack.packb({"a": msgpack.ExtType(1, msgpack.packb([dtype, [3], bytes(24)]))})
+    packed = [1, state, [{}, []], 0, 0, [], 0, False, False, False]
+    with pytest.raises(WireError):
+        checkpoint.decode(msgpack.packb(packed))
 
 
 BOMBS = {

@@ -13,6 +13,10 @@ from interactem.runtime.errors import WireError
 
 VERSION = 1
 _ARRAY = 1
+_UNREADABLE = (
+    ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException,
+    SyntaxError, LookupError,  # numpy evaluates some texts as dtypes
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -91,8 +95,8 @@ def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkp
         )
     except WireError:
         raise
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
-        raise WireError(f"not a checkpoint: {error}") from error
+    except _UNREADABLE as error:
+        raise WireError(f"not a checkpoint: {error!s:.200}") from error
     _check(checkpoint)
     return checkpoint
 
