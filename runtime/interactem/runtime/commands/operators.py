@@ -114,6 +114,7 @@ class CommandOperator(Operator):
 
     def spawn(self, arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, out: Take) -> Process:
         self.last_lines.clear()
+        self.errors = Lines(self._complained)  # half a line may be left of the process before
         return Process(
             self.spawner,
             arguments,
