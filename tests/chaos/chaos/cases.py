@@ -26,7 +26,8 @@ from chaos.shapes import SHAPES, Shape
 OPERATORS = Path(__file__).parents[1] / "operators"
 START_SECONDS = 120.0
 END_SECONDS = 300.0
-"""How long a run may take to its end when no more faults come."""
+LEAST_RATE = 500.0
+"""How long a run may take to its end when no more faults come: so long, and what its messages take at this rate."""
 AT_THE_END = 0.1
 """The share of the faults that come when the sources are told to hurry."""
 LOOK_SECONDS = 0.05
@@ -132,6 +133,7 @@ class _Disturbance:
         self._run = run
         self._injector = injector
         self._stop = stop
+        self._patience = END_SECONDS + case.shape.expected(case.count).messages / LEAST_RATE
         self._problems: list[str] = []
         self._proxied = case.proxied
         self._refusals = 0
@@ -149,14 +151,14 @@ class _Disturbance:
             self._keep_alive()
             self._wait(AGAIN_SECONDS, partial(self._done_or_over, fault))
         if not self._ends():
-            self._problems.append(f"it did not end within {END_SECONDS:g} s: {self._run.summary()['reason']}")
+            self._problems.append(f"it did not end within {self._patience:.0f} s: {self._run.summary()['reason']}")
         return self._problems
 
     def _done_or_over(self, fault: Fault) -> bool:
         return self._has_ended or self._injector.inject(fault)
 
     def _ends(self) -> bool:
-        until = time.monotonic() + END_SECONDS
+        until = time.monotonic() + self._patience
         while not self._has_ended:
             self._keep_alive()
             if time.monotonic() > until or len(self._problems) > RESUMES:
