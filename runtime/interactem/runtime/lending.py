@@ -40,15 +40,15 @@ class Loan:
     def seal(self) -> bool:
         """It is sent: whoever writes to it now is told. Whether there may be somebody whom this does not reach.
 
-        That is an array made from it, which refers to `memory` whatever it was sliced from, or a memoryview, which
-        refers to `array`, or comes from `view`. Our own references are this one's, the message's to `view`, the call's.
+        That is an array made from it, which refers to `memory` whatever it was sliced from, or a memoryview of
+        `array`, or a variable that holds `array`. Our own references are this one's and the call's.
         """
         self.memory.flags.writeable = False
         if self.array is None:
             return False
         self.array.flags.writeable = False
         made = sys.getrefcount(self.memory) > self._made_from
-        return made or sys.getrefcount(self.array) > 2 or sys.getrefcount(self.view) > 3
+        return made or sys.getrefcount(self.array) > 2
 
 
 Lender = Callable[[int], Loan | None]

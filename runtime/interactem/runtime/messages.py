@@ -144,7 +144,7 @@ class BytesMessage:
         made, size = np.dtype(dtype), (shape,) if isinstance(shape, int) else tuple(map(int, shape))
         _check_dtype(made)
         loan = borrow(made.itemsize * math.prod(size))
-        view = loan.memory.data
+        view = loan.memory.data.toreadonly()
         loan.give(view, loan.memory.view(made).reshape(size))
         message = cls(MessageHeader(meta={**meta, "dtype": made.str, "shape": list(size)}), view)
         message._loan = loan
