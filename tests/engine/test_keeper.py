@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from interactem.engine import keeper as module
+from interactem.engine import kept_run as module
 from interactem.engine.errors import EngineError, LaunchError
 from interactem.engine.folders import RunFolder
 from interactem.engine.index import KeeperRecord, ProcessIdentity

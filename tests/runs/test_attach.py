@@ -63,8 +63,14 @@ class Detached:
     def attach(self, *arguments):
         return self.project.do("pipeline", "attach", self.folder, "--json", *arguments, seconds=200)
 
+    def hurry(self):
+        """Its source is slow, so that it does not end before a test has done what it does."""
+        done = self.project.do("pipeline", "set", self.folder, "numbers.rate=1000")
+        assert done.code == 0, done
+
     def end(self):
         """Follow it to its end."""
+        self.hurry()
         done = self.attach()
         assert done.code == 0, done
         assert done.json["state"] == "completed"
@@ -76,9 +82,9 @@ def detach(project, chain, monkeypatch):
     """Start a run in the background, with what its pipeline is to be like."""
     monkeypatch.setenv("XDG_CACHE_HOME", project.environment["XDG_CACHE_HOME"])
 
-    def start(*, unattended=60, **given):
+    def start(*, unattended=600, **given):
         project.environment["INTERACTEM_UNATTENDED_SECONDS"] = str(unattended)
-        file = chain(COUNT, **given)
+        file = chain(COUNT, **{"numbers": {"rate": 2.0}, **given})
         done = project.do("pipeline", "run", file, "--detach", "--run-dir", project.path / "run", "--json")
         assert done.code == 0, done
         return Detached(project)
@@ -87,12 +93,12 @@ def detach(project, chain, monkeypatch):
 
 
 def test_it_works_on_and_is_taken_over(detach, exactly_once):
-    run = detach(numbers={"rate": 20.0})
-    wait_for(lambda: run.came() >= 10)
+    run = detach()
+    wait_for(lambda: run.came() >= 3)
     run.lose_supervisor()
     pids = {name: run.replica(name) for name in ("numbers.0", "trouble.1", "keep.0")}
     before = run.came()
-    wait_for(lambda: run.came() >= before + 20, "it works on")
+    wait_for(lambda: run.came() >= before + 3, "it works on")
     assert run.project.do("pipeline", "ps", "--json").json[0]["state"] == "unattended"
     assert run.project.do("pipeline", "resume", run.folder).code == 2
     summary = run.end()
@@ -104,8 +110,8 @@ def test_it_works_on_and_is_taken_over(detach, exactly_once):
 
 
 def test_what_died_meanwhile_is_started_again(detach, exactly_once):
-    run = detach(numbers={"rate": 20.0})
-    wait_for(lambda: run.came() >= 10)
+    run = detach()
+    wait_for(lambda: run.came() >= 3)
     os.kill(run.replica("trouble.0"), signal.SIGKILL)
     wait_for(lambda: any(event["state"] == "failed" for event in run.events("replica")))
     wait_for(lambda: len([e for e in run.events("replica") if e["state"] == "starting"]) == 7)
@@ -164,7 +170,7 @@ def test_a_supervisor_that_is_killed_at_every_bad_moment(detach, project, exactl
     moments.write_text("\n".join(map(",".join, MOMENTS)))
     paths = os.pathsep.join([str(tmp_path), *filter(None, [project.environment.get("PYTHONPATH")])])
     project.environment |= {"PYTHONPATH": paths, "TEST_MOMENTS": str(moments)}
-    run = detach(numbers={"rate": 1.0})
+    run = detach()
     for left in range(len(MOMENTS) - 1, 0, -1):
         wait_for(lambda left=left: len(moments.read_text().splitlines()) == left, f"before moment {-left}")
         wait_for(lambda: not run.record.supervisor.alive)
@@ -176,7 +182,7 @@ def test_a_supervisor_that_is_killed_at_every_bad_moment(detach, project, exactl
         if MOMENTS[-left] == ("replica", "failed"):
             os.kill(run.replica("keep.0"), signal.SIGKILL)
         if MOMENTS[-left] == ("replica", "stopped"):
-            assert run.project.do("pipeline", "set", run.folder, "numbers.rate=1000").code == 0
+            run.hurry()
     wait_for(lambda: not run.record.supervisor.alive)
     assert moments.read_text() == ""
     assert run.project.resume().end().code == 0
@@ -184,39 +190,41 @@ def test_a_supervisor_that_is_killed_at_every_bad_moment(detach, project, exactl
 
 
 def test_it_ends_by_itself(detach, exactly_once):
-    run = detach(numbers={"rate": 20.0}, unattended=1)
-    wait_for(lambda: run.came() >= 10)
+    run = detach(unattended=1)
+    wait_for(lambda: run.came() >= 3)
     secrets = run.lose_supervisor().keeper.socket.parent
     assert run.project.nothing_is_left()
     assert not secrets.exists()
     assert [event["replicas"] for event in run.events("unattended")] == [6]
     done = run.attach()
     assert (done.code, "resume" in done.json["error"]) == (2, True)
+    run.hurry()
     assert run.project.resume().end().code == 0
     exactly_once(run.project, COUNT)
 
 
 def test_the_keeper_killed(detach, exactly_once):
-    run = detach(numbers={"rate": 20.0})
-    wait_for(lambda: run.came() >= 10)
+    run = detach()
+    wait_for(lambda: run.came() >= 3)
     os.kill(run.record.keeper.process.pid, signal.SIGKILL)
     run.end()
     exactly_once(run.project, COUNT)
 
 
 def test_the_keeper_killed_with_the_supervisor(detach, exactly_once):
-    run = detach(numbers={"rate": 20.0})
-    wait_for(lambda: run.came() >= 10)
+    run = detach()
+    wait_for(lambda: run.came() >= 3)
     os.kill(run.lose_supervisor().keeper.process.pid, signal.SIGKILL)
     assert run.project.nothing_is_left()
     assert run.project.do("pipeline", "ps", "--json").json[0]["state"] == "interrupted"
+    run.hurry()
     assert run.project.resume().end().code == 0
     exactly_once(run.project, COUNT)
 
 
 def test_killed_while_it_drains(detach, exactly_once):
-    run = detach(numbers={"rate": 50.0}, keep={"seconds": 0.05})
-    wait_for(lambda: run.came() >= 10)
+    run = detach(numbers={"rate": 20.0}, keep={"seconds": 0.3})
+    wait_for(lambda: run.came() >= 3)
     os.kill(run.record.supervisor.pid, signal.SIGINT)
     wait_for(lambda: run.events("state")[-1]["state"] == "draining")
     run.lose_supervisor()
@@ -225,23 +233,25 @@ def test_killed_while_it_drains(detach, exactly_once):
     numbers = done.json["operators"]
     assert numbers["numbers"]["sent"] == numbers["keep"]["received"] < COUNT
     assert run.project.do("pipeline", "set", run.folder, "keep.seconds=0").code == 0
+    run.hurry()
     assert run.project.resume().end().code == 0
     exactly_once(run.project, COUNT)
 
 
 def test_stopped_without_a_supervisor(detach, exactly_once):
-    run = detach(numbers={"rate": 20.0})
-    wait_for(lambda: run.came() >= 10)
+    run = detach()
+    wait_for(lambda: run.came() >= 3)
     run.lose_supervisor()
     done = run.project.do("pipeline", "stop", run.folder, "--json")
     assert (done.code, done.json["state"]) == (0, "stopped"), done
     assert run.project.nothing_is_left()
+    run.hurry()
     assert run.project.resume().end().code == 0
     exactly_once(run.project, COUNT)
 
 
 def test_only_one_takes_over(detach):
-    run = detach(numbers={"rate": 5.0})
+    run = detach()
     run.lose_supervisor()
     with (run.folder / "lock").open("ab") as lock:
         wait_for(lambda: _locked(lock))  # as somebody who is about to take over has it
@@ -261,7 +271,7 @@ def _locked(lock):
 
 
 def test_followed_and_left(detach, exactly_once):
-    run = detach(numbers={"rate": 20.0}, trouble={"mode": "raise", "every": 50, "attempts": 1})
+    run = detach(trouble={"mode": "raise", "every": 1, "attempts": 1})
     process = run.project.command("pipeline", "attach", run.folder)
     seen = []
     while not any("is not to my taste" in line for line in seen):
