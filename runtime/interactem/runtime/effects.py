@@ -31,6 +31,9 @@ COMMIT_DELIVERIES = 128
 COMMIT_BYTES = 8 * BATCH_BYTES
 COMMIT_SECONDS = 0.02
 """While more is waiting anyway, a checkpoint covers what comes in this time."""
+PINNED_BYTES = 8 * 2**20
+"""With so much shared memory waiting for it, a checkpoint is made at once: its producer has little."""
+LARGE_STATE = 65_536
 
 Applied = tuple[Delivery, range]
 """The messages of a delivery, by their indexes, that the kernel has been given."""
@@ -189,7 +192,7 @@ class Effects:
             self.wait()
         if not self._stored.is_set():
             return
-        due = self._commit_at + (COMMIT_SECONDS if more else 0.0)
+        due = self._commit_at + (COMMIT_SECONDS if more and pending.pinned < PINNED_BYTES else 0.0)
         if full or self._urgent or time.monotonic() >= due:
             self.commit()
 
@@ -217,7 +220,7 @@ class Effects:
         def done() -> None:
             # a large state takes long to store: at most a tenth of the time goes into it
             now = time.monotonic()
-            self._commit_at = now + 10 * (now - started)
+            self._commit_at = now + (10 * (now - started) if len(self._snapshot) > LARGE_STATE else 0.0)
             self._stored.set()
 
         then = batches + pending.stores
