@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 
 from interactem.engine.ends import Draining, Ends
 from interactem.engine.plan import Plan, PlannedOperator
@@ -86,3 +87,23 @@ def test_a_record_counts_also_when_its_news_was_lost(shelf):
     finished(shelf, 1, 0, drained=True)
     assert asyncio.run(ends.is_finished(shelf, 1, 0))
     assert ends.cut_short
+
+
+def test_an_attached_supervisor_goes_on_with_what_is_under_way(shelf):
+    why = Draining("enough", grace=30.0, until=1e12)
+    shelf.stored[NAMES.control(0, "drain")] = json.dumps(asdict(why)).encode()
+    finished(shelf, 0, drained=True)
+    told(shelf, 1)
+    finished(shelf, 1, 1)
+    before = dict(shelf.stored)
+    ends = Ends(PLAN, {operator.index: Tally() for operator in PLAN.operators})
+    assert ends.attach(before) == why
+    assert ends.finished == {(0, 0), (1, 1)}, "also what was only drained: its replicas have ended"
+    assert ends.told == {1}
+    assert ends.cut_short
+    assert shelf.stored == before
+
+
+def test_an_attached_supervisor_knows_where_nobody_drains(shelf):
+    finished(shelf, 3)
+    assert Ends(PLAN, {operator.index: Tally() for operator in PLAN.operators}).attach(dict(shelf.stored)) is None

@@ -9,7 +9,15 @@ from dataclasses import replace
 import pytest
 
 from interactem.engine.errors import UnknownRunError
-from interactem.engine.index import ProcessIdentity, RunIndex, RunRecord, remove_secrets, secrets_folder, user_folder
+from interactem.engine.index import (
+    KeeperRecord,
+    ProcessIdentity,
+    RunIndex,
+    RunRecord,
+    remove_secrets,
+    secrets_folder,
+    user_folder,
+)
 
 
 @pytest.fixture
@@ -165,3 +173,19 @@ def test_a_folder_that_others_could_enter_is_closed(tmp_path):
     (tmp_path / "interactem").mkdir(mode=0o755)
     user_folder({"XDG_RUNTIME_DIR": str(tmp_path)})
     assert stat.S_IMODE((tmp_path / "interactem").stat().st_mode) == 0o700
+
+
+def test_a_detached_run_that_lost_its_supervisor_is_unattended_while_its_keeper_lives(tmp_path, index):
+    keeper = KeeperRecord(ProcessIdentity.of(os.getpid()), tmp_path / "secrets" / "r" / "keeper.sock")
+    lost = replace(record(tmp_path, "r"), supervisor=ended_process(), keeper=keeper)
+    index.register(lost)
+    found = index.find("r")
+    assert found == lost
+    assert (found.alive, found.unattended, found.interrupted) == (False, True, False)
+    (tmp_path / "secrets" / "r").mkdir(parents=True)
+    assert index.clean(tmp_path / "secrets") == []
+    dead = replace(lost, keeper=replace(keeper, process=ended_process()))
+    assert (dead.unattended, dead.interrupted) == (False, True)
+    ended = replace(lost, state="completed")
+    assert (ended.unattended, ended.interrupted) == (False, False)
+    assert not replace(record(tmp_path, "r"), keeper=keeper).unattended, "it has its supervisor"

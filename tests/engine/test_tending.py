@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
+import time
+from pathlib import Path
 
 from interactem.engine.decisions import DEATHS_WITHOUT_PROGRESS, KILLS_PER_ATTEMPT
-from interactem.engine.launchers import Exit
+from interactem.engine.launchers import Adopted, Exit, Launch, RecordedHandle
 from interactem.engine.plan import PlannedOperator
+from interactem.engine.progress import Tally
 from interactem.engine.tending import TendedReplica
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.slot import Call
+from interactem.runtime.statistics import Counts, Statistics
 
 KILLED = Exit(signal=signal.SIGKILL)
 
@@ -48,3 +54,23 @@ def test_a_crash_in_a_call_is_an_attempt_at_once_and_no_reason_to_give_up():
     dying = replica()
     deaths = [dying.bury(Exit(signal=signal.SIGSEGV), Call(0, "source.1", 1)) for _ in range(20)]
     assert all(death.attempt and death.restart for death in deaths)
+
+
+def test_another_supervisor_goes_on_counting():
+    asyncio.run(_goes_on_counting())
+
+
+async def _goes_on_counting():
+    first, tally = replica(), Tally()
+    tally.hear(1, Statistics.from_value(Counts(received=5, retried=2).to_value()))
+    tally.close(1)
+    for _ in range(KILLS_PER_ATTEMPT - 1):
+        first.bury(KILLED, Call(0, "source.1", 1))
+    note = json.loads(json.dumps(first.note(tally)))
+    handle = RecordedHandle(Launch("sink", 1, 3, (), {}, Path(), bytes), "17")
+    second, next_tally = replica(), Tally()
+    second.adopt(Adopted(handle, 3, note, 4.0), next_tally)
+    assert (second.incarnation, second.deaths, second.handle) == (3, KILLS_PER_ATTEMPT - 1, handle)
+    assert second.begun < time.monotonic() - 3.0
+    assert (next_tally.total("received"), next_tally.total("retried")) == (5, 2)
+    assert second.bury(KILLED, Call(0, "source.1", 1)).attempt, "one kill more is an attempt"

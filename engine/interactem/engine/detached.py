@@ -16,7 +16,7 @@ from pathlib import Path
 
 from interactem.engine.decisions import restart_delay
 from interactem.engine.errors import EngineError, RunFolderError
-from interactem.engine.executing import execute_kept
+from interactem.engine.executing import execute_kept, refuse_unattended
 from interactem.engine.folders import RunFolder
 from interactem.engine.index import RunIndex, RunRecord, secrets_folder
 from interactem.engine.interrupts import interrupts
@@ -108,6 +108,7 @@ async def _begin(folder: RunFolder, broker: Address | None) -> RunResult:
     while True:
         begun = time.monotonic()
         prepared = await reopen(folder.path, broker=broker, again=True)  # whoever detached it has decided so
+        refuse_unattended(prepared)
         keeper = await Keeper.start(folder, secrets_folder(prepared.run), unattended_seconds())
         try:
             with interrupts() as started:

@@ -47,7 +47,7 @@ async def execute(
     `run.py` changes, and it is told of each change. Raises `RunFolderError` where somebody else runs it.
     """
     with prepared.folder.held():
-        _refuse_unattended(prepared)
+        refuse_unattended(prepared)
         return await _execute(prepared, None, launcher, observe, started, watch)
 
 
@@ -66,7 +66,8 @@ async def execute_kept(
     return await _execute(prepared, keeper, KeptLauncher(keeper), observe, started, None, attached)
 
 
-def _refuse_unattended(prepared: PreparedRun) -> None:
+def refuse_unattended(prepared: PreparedRun) -> None:
+    """Raises `RunFolderError` where the run's replicas are at work without a supervisor."""
     with suppress(UnknownRunError):
         if RunIndex().find(prepared.run).unattended:
             reason = f"its replicas are at work: take them over with: interactem pipeline attach {prepared.run}"
