@@ -17,7 +17,7 @@ from interactem.spec import SpecError
 def add(tmp_path):
     """Adds an operator to the project, which is a folder of its own."""
 
-    def add(name, containerfile=None, *, image=None, run=True):
+    def add(name, containerfile=None, *, image=None, run=True, **spec_too):
         folder = tmp_path / "operators" / name
         folder.mkdir(parents=True)
         bare = name.rpartition("/")[2]
@@ -26,6 +26,7 @@ def add(tmp_path):
             "image": image or f"ghcr.io/tests/{bare}",
             "label": bare,
             "description": "",
+            **spec_too,
         }
         (folder / "operator.json").write_text(json.dumps(spec))
         if run:
@@ -95,6 +96,22 @@ def test_the_label_has_the_spec(tmp_path, add):
     project = Project.open(tmp_path)
     spec = labels.decode_spec(target.labels[labels.SPEC], target.image)
     assert spec == project.catalog.operators["a"].spec
+
+
+def test_the_image_of_a_command_has_its_spec(tmp_path, add):
+    command = {"arguments": ["sort", {"when": "meta", "arguments": ["-r"]}]}
+    for name, copied in (("named", "COPY ./operator.json /app/operator.json"), ("whole", "COPY . /app/")):
+        add(name, f"FROM scratch\n{copied}\n", run=False, command=command)
+    targets = Project.open(tmp_path).select().targets
+    assert [target.name for target in targets] == ["named", "whole"]
+    spec = labels.decode_spec(targets[0].labels[labels.SPEC], targets[0].image)
+    assert spec.command.arguments[1].when == "meta"
+    add("without", "FROM scratch\nCOPY ./run.py /app/run.py\n", command=command)
+    [problem] = problems(tmp_path)
+    assert problem.endswith("it does not copy operator.json, where the command stands; " + HINT)
+
+
+HINT = "add: COPY ./operator.json /app/operator.json"
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path, add):

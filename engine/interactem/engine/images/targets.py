@@ -72,8 +72,12 @@ def operator_target(operator: CatalogOperator) -> Target:
     """Raises `SpecError` where the operator has no Containerfile that could be built, or its image no name."""
     file = _existing(operator)
     name = _image_name(operator)
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if operator.spec.command is not None and not _copies_spec(text):
+        hint = "add: COPY ./operator.json /app/operator.json"
+        raise SpecError([Problem(str(file), "", "it does not copy operator.json, where the command stands", hint)])
     try:
-        references = referenced_images(file.read_text(encoding="utf-8", errors="replace"))
+        references = referenced_images(text)
     except ContainerfileError as error:
         where = f"line {error.line}" if error.line else ""
         raise SpecError([Problem(str(file), where, error.message, error.hint)]) from None
@@ -98,6 +102,13 @@ def _existing(operator: CatalogOperator) -> Path:
         hint = "make one: FROM ghcr.io/nersc/interactem/operator, then COPY ./run.py /app/run.py"
         raise SpecError([Problem(str(operator.folder), "", "it has a run.py and no Containerfile", hint)])
     return file
+
+
+def _copies_spec(text: str) -> bool:
+    """Whether a Containerfile puts the spec into the image, by its name or with all of the folder."""
+    copies = [each.rest.split()[:-1] for each in containerfiles.instructions(text) if each.word in ("COPY", "ADD")]
+    sources = [word for words in copies for word in words]
+    return any(SPEC_FILE in word or word in (".", "./", "*", "./*", "*.json") for word in sources)
 
 
 def _image_name(operator: CatalogOperator) -> ImageName:
