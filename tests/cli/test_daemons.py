@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from interactem.cli import daemon_client, main
-from interactem.runtime import frames
+from interactem.cli import daemon_client, entry, main
+from interactem.runtime import daemon, frames
 
 COMMAND = [sys.executable, "-m", "interactem.cli.entry", "operator"]
 
@@ -309,11 +310,11 @@ def test_a_daemon_that_was_killed_is_told_and_can_be_started_again(app, place):
 
 
 def test_sigterm_ends_the_daemon_in_the_middle_of_a_run(app, place):
-    daemon = started(app, place)
+    pid = started(app, place)
     there = place.parent / "there"
     process = begin("daemon", "run", "--connection-file", place, "--run-data", data(touch=str(there)))
     wait_for(there.exists)
-    os.kill(daemon, signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "run 1\ncancel\n")
     wait_for(lambda: not place.exists())
@@ -348,6 +349,32 @@ def test_a_connection_file_of_another_user_is_not_believed(place, monkeypatch):
     with pytest.raises(Exception, match="belongs to another user"):
         daemon_client.socket_of(str(place))
     place.unlink()
+
+
+def test_clients_of_other_users_are_not_heard(monkeypatch):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert daemon._is_ours(ours)
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        assert not daemon._is_ours(ours)
+        assert daemon._job_of(ours) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (["--connection-file", "c", "--run-data", "{}"], ("c", ["{}"])),
+        (["--run-data={a: 1}", "--run-data", "{}", "--connection-file=c"], ("c", ["{a: 1}", "{}"])),
+        (["--connection-file", "c"], ("c", ["{}"])),
+        (["--connection-file"], None),
+        (["--run-data", "{}"], None),
+        (["--connection-file", "c", "--help"], None),
+        (["--connection-file", "c", "--connection-file", "d"], None),
+    ],
+)
+def test_the_quick_way_reads_what_it_knows(arguments, asked):
+    assert entry._quick([*entry.QUICK, *arguments]) == asked
+    assert entry._quick(["operator", "daemon", "stop", *arguments]) is None
 
 
 def test_nothing_secret_is_in_the_process_list(app, place):

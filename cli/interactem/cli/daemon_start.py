@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,19 +39,19 @@ def start_daemon(folder: Path, connection_file: Path, request: Mapping[str, Any]
             shutil.rmtree(room, ignore_errors=True)
             raise
     try:
-        return _start(python, listener, {**request, "connection_file": str(place), "folder": str(room)})
+        return _start([str(python), "-m", "interactem.runtime.daemon", str(place), str(room)], listener, request)
     except BaseException:  # it never got so far that it could clean up by itself
         _remove(place, room)
         raise
 
 
-def _start(python: Path, listener: socket.socket, request: Mapping[str, Any]) -> int:
+def _start(command: Sequence[str], listener: socket.socket, request: Mapping[str, Any]) -> int:
     ours, theirs = socket.socketpair()
     with ours:
         with theirs, listener:
             descriptors = (listener.fileno(), theirs.fileno())
             process = subprocess.Popen(
-                [str(python), "-m", "interactem.runtime.daemon", *map(str, descriptors)],
+                [*command, *map(str, descriptors)],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -82,7 +82,8 @@ def _only_one(place: Path) -> Iterator[None]:
     """While the file is looked at and written, no other start does that in the same folder."""
     folder = os.open(place.parent, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(OSError):  # not every network's file system locks folders
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)

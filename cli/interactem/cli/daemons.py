@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from interactem.cli import completion
+from interactem.cli.options import PathMapping
 
 app = typer.Typer(
     help="Keep an operator loaded, and run it as often as wanted.\n\n"
@@ -52,13 +53,16 @@ def start(
         float | None,
         typer.Option(min=0.1, metavar="SECONDS", help="Stop it when nobody has run it for so long.  [default: never]"),
     ] = None,
+    path_mapping: PathMapping = None,
 ) -> int:
     """Start an operator and leave it loaded. Returns once it has started; one that fails leaves nothing behind."""
     from interactem.cli.daemon_start import start_daemon
     from interactem.cli.lifecycles import request_of
     from interactem.cli.lookups import find_folder
+    from interactem.cli.path_rules import hand_on
     from interactem.cli.rundata import read_data
 
+    hand_on(path_mapping)
     folder = find_folder(operator)
     request = request_of(
         folder,

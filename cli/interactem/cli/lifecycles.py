@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from interactem.cli.environments import operator_python
+from interactem.runtime.cancelling import SIGNALS
 
 
 def request_of(
@@ -49,6 +51,7 @@ def become(folder: Path, module: str, request: Mapping[str, Any]) -> NoReturn:
     os.set_inheritable(file.fileno(), True)
     sys.stdout.flush()
     sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # what comes while it starts waits until it listens
     os.execv(python, [python, "-m", f"interactem.runtime.{module}", str(file.fileno())])
 
 

@@ -1,8 +1,8 @@
-"""`python -m interactem.runtime.daemon LISTENER STARTER`: one operator that stays loaded, and does what clients ask.
+"""`python -m interactem.runtime.daemon CONNECTION_FILE FOLDER LISTENER STARTER`: one operator that stays loaded.
 
-It is given two sockets: one to accept clients at, and one to whoever starts it, which is its first client: that one's
-request is what `sessions.Request` has, `idle_timeout`, and `connection_file` and `folder`, which it removes at its end.
-Requests are done one after the other in the main thread, in the order in which they come.
+The file and the folder say where it is, and it removes them at its end. Of the two sockets one is to accept clients at,
+the other one leads to whoever starts it, its first client: that one asks for what `sessions.Request` has, and
+`idle_timeout`. Requests are done one after the other in the main thread, in the order in which they come.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Job:
 
 
 class Daemon:
-    def __init__(self, listener: socket.socket, start: Job) -> None:
+    def __init__(self, listener: socket.socket, start: Job, places: tuple[Path, Path]) -> None:
         self._listener = listener
+        self._places = places
         self._start = start
         self._request = Request.of(start.asked)
         self._idle: float | None = start.asked["idle_timeout"]
@@ -128,7 +129,7 @@ class Daemon:
         ended = self._session.stop()
         self._printed.settle()
         self._listener.close()
-        _remove(Path(self._start.asked["connection_file"]), Path(self._start.asked["folder"]))
+        remove(*self._places)
         outcome = outcome if outcome.code else ended
         if job is not None:
             job.answer(outcome)
@@ -202,7 +203,7 @@ def _is_ours(channel: socket.socket) -> bool:
     return user == os.geteuid()
 
 
-def _remove(connection_file: Path, folder: Path) -> None:
+def remove(connection_file: Path, folder: Path) -> None:
     """What says where we are, where it is still us."""
     with suppress(OSError, ValueError, AttributeError):
         if json.loads(connection_file.read_bytes()).get("socket") == str(folder / "socket"):
@@ -211,13 +212,15 @@ def _remove(connection_file: Path, folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    listener, starter = (socket.socket(fileno=int(number)) for number in arguments)
+    places = Path(arguments[0]), Path(arguments[1])
+    listener, starter = (socket.socket(fileno=int(number)) for number in arguments[2:])
     for each in (listener, starter):
         each.set_inheritable(False)
     frame = frames.receive(starter)
     if frame is None:
-        return INTERRUPTED  # whoever wanted it is gone, and has removed what there was
-    daemon = Daemon(listener, Job(starter, json.loads(frame[1])))
+        remove(*places)  # whoever wanted it is gone
+        return INTERRUPTED
+    daemon = Daemon(listener, Job(starter, json.loads(frame[1])), places)
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     return daemon.serve()
 

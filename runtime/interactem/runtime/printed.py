@@ -9,6 +9,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Condition, Thread
 
 __all__ = ["Printed"]
@@ -40,8 +41,9 @@ class Printed:
 
     def settle(self) -> None:
         """Return once all is given on that was printed until now, however much more is printed meanwhile."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for file in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # an operator may have closed it
+                file.flush()
         with self._changed:
             wanted = {stream: self._read[stream] + _waiting(end) for end, stream in self._ends.items()}
             self._changed.wait_for(lambda: all(self._given[stream] >= count for stream, count in wanted.items()))

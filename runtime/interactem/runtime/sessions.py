@@ -73,7 +73,10 @@ class Session:
         self._operator = Operator(
             asked.operator, {**given, **asked.parameters}, outputs=asked.outputs, init_data=asked.init_data
         )
-        self._operator.__enter__()
+        try:
+            self._operator.__enter__()
+        except SystemExit as error:
+            raise RuntimeError(f"the operator ended itself while it started, by sys.exit({error.code!r})") from error
 
     def run(self, run_data: dict[str, Any], send: Send) -> None:
         """Call the kernel with a message whose meta is the run data; `send` gets what it makes, as it makes it."""

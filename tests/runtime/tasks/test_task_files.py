@@ -298,13 +298,14 @@ def test_names_of_shares():
             place_of(rank, world)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kill_nine_loses_and_doubles_nothing(place, workers):
     count = 30_000
     write(place, *({"id": number, "data": str(number)} for number in range(count)))
     chance = random.Random(workers)
     kills = 0
-    for _ in range(6):
+    for _ in range(5):
         process = begin(place, workers=workers)
         before = len(results_so_far(place))
         wait_for(partial(has_grown, place, process, before))

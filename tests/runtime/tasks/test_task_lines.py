@@ -180,7 +180,11 @@ def test_a_file_that_was_replaced_is_noticed_and_read_for_what_is_new(tmp_path):
     given = [digest for _, _, digest in read_all(tasks)]
     assert not tasks.replaced()
     (tmp_path / "new").write_text("x\na\nc\nc\nb\n")
-    (tmp_path / "new").rename(file)
+    with file.open("a") as old:
+        (tmp_path / "new").rename(file)
+        old.write("d\n")
+    assert not tasks.replaced()  # there is more to be read of the old one
+    assert [task[:2] for task in read_all(tasks)] == [(4, b"d")]
     assert tasks.replaced()
     tasks.restart(given)
     assert [task[:2] for task in read_all(tasks)] == [(1, b"x"), (4, b"c")]

@@ -21,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from interactem.runtime.cancelling import SIGNALS
 from interactem.runtime.errors import InteractemRuntimeError
 from interactem.runtime.sessions import INTERRUPTED, INVALID
 from interactem.runtime.tasks.ledger import Ledger, OutputError, ledger_of
@@ -36,7 +37,6 @@ BACKLOG = 10_000
 """So many tasks are read ahead, about."""
 STILLBORN = 3
 """So many workers may die in a row without having done anything."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChannelError(InteractemRuntimeError):
@@ -87,6 +87,7 @@ class Channel:
         self._deaths: Counter[int] = Counter()
         self._stillborn = 0
         self._read_all = False
+        self._at_end = False
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
@@ -145,6 +146,7 @@ class Channel:
         for number in SIGNALS:
             if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda number, frame: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._selector.register(ear, selectors.EVENT_READ, ear)
         return ear
 
@@ -168,28 +170,27 @@ class Channel:
     def _read(self) -> None:
         """Read ahead as far as there is need."""
         while len(self._backlog) < BACKLOG and not (self._read_all or self.interrupted):
+            if self._at_end and self._watch is not None:
+                self._look_again()
             tasks = self._tasks.read()
-            if tasks is not None:
-                self._backlog.extend(tasks)
-                if sum(len(line) for _, line, _ in tasks) > CHUNK_BYTES:
-                    return
-            elif self._watch is None:
-                self._backlog.extend(self._tasks.rest())
-                self._read_all = True
-            elif not self._restarted():
+            self._at_end = tasks is None
+            if tasks is None:
+                if self._watch is None:
+                    self._backlog.extend(self._tasks.rest())
+                    self._read_all = True
+                return
+            self._backlog.extend(tasks)
+            if sum(len(line) for _, line, _ in tasks) > CHUNK_BYTES:
                 return
 
-    def _restarted(self) -> bool:
-        """Whether another file has taken the name of the input, and is read now."""
+    def _look_again(self) -> None:
+        """Read another file, where one has taken the name of the input: before any more is read of this one."""
         if not self._tasks.replaced():
-            return False
+            return
         held = chain.from_iterable(worker.held for worker in self._workers)
         under_way = [digest for _, _, digest in chain(held, self._backlog)]
-        try:
+        with suppress(InputError):  # it is gone again, or cannot be read yet
             self._tasks.restart(chain(self._ledger.digests(), under_way))
-        except InputError:
-            return False  # it is gone again, or cannot be read yet
-        return True
 
     def _give(self) -> None:
         for worker in self._workers:
@@ -325,14 +326,16 @@ def _report(code: int, error: str | None, counts: dict[str, int], *, as_json: bo
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
     if error is not None:
-        sys.stderr.write(f"error: {error}\n")
+        _say(f"error: {error}")
     if code != INVALID:
         words = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
         _say(f"{counts['tasks']} results: {', '.join(words) or 'none'}")
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    with suppress(OSError):  # nobody listens
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

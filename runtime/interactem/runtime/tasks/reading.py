@@ -73,14 +73,20 @@ class Lines:
         return [self._whole()] if self._length else []
 
     def replaced(self) -> bool:
-        """Whether the file of this name is another one now, or what was read is not in it any more."""
+        """Whether the file of this name is another one now."""
         try:
             about = os.stat(self._path)
         except OSError:
             return False  # for a moment there is none
-        if (about.st_dev, about.st_ino) != self._identity or about.st_size < self._position:
-            return True
+        return (about.st_dev, about.st_ino) != self._identity
+
+    def rewritten(self) -> bool:
+        """Whether what was read last is not in it any more."""
         return os.pread(self._file, len(self._last), self._position - len(self._last)) != self._last
+
+    def ended(self) -> bool:
+        """Whether there is nothing more to read, for now."""
+        return os.fstat(self._file).st_size <= self._position
 
     def close(self) -> None:
         os.close(self._file)
@@ -121,7 +127,8 @@ class Tasks:
         return self._wanted(self._lines.rest())
 
     def replaced(self) -> bool:
-        return self._lines.replaced()
+        """Whether another file is to be read now, or the same one anew: all that was in the old one is read."""
+        return self._lines.rewritten() or (self._lines.replaced() and self._lines.ended())
 
     def restart(self, done: Iterable[bytes]) -> None:
         """Read the file that has taken the place of this one; `done` are all lines that were given out."""
