@@ -79,7 +79,7 @@ def documented(engine, **values):
 
 def test_one_replica_more_joins_a_run(project, broker):
     count = 800
-    running = project.start(project.chain(count, numbers={"rate": 50.0}), "--broker", broker)
+    running = project.start(project.chain(count, numbers={"rate": 50.0}), "--broker", broker, "--no-shm")
     shared.wait_until(lambda: any((project.folder / "run" / "outputs").glob(".came-*")), "something to come")
     plan = project.plan()
     (number,) = (each["assignment"]["operator"] for each in plan["operators"] if each["key"] == "trouble")
