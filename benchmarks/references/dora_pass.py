@@ -1,7 +1,7 @@
 """dora's shared memory: one node sends the same Arrow array again and again, another one counts what arrives.
 
 `dora run` as its documentation says; the receiver's queue has room for all messages, since dora drops what is over its
-bound. Prints a JSON object: how many of how many arrived, and seconds from the first to the last that did.
+bound. Prints a JSON object: how many of how many arrived, and seconds from the first that was sent to the last that did.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTLE_SECONDS = 1.5
 """Until the receiver listens, which dora does not tell; and until what was sent is taken from the sender."""
 
 
-def send(count: int, size: int) -> None:
+def send(count: int, size: int, folder: Path) -> None:
     import numpy as np
     import pyarrow as pa
     from dora import Node
@@ -39,6 +39,7 @@ def send(count: int, size: int) -> None:
     node = Node()
     data = pa.array(np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8))
     time.sleep(SETTLE_SECONDS)
+    (folder / "begun").write_text(str(time.monotonic()))  # what has waited in the queue would arrive at once
     for _ in range(count):
         node.send_output("data", data)
     time.sleep(SETTLE_SECONDS)  # what is sent last may overtake
@@ -49,15 +50,14 @@ def send(count: int, size: int) -> None:
 def receive(count: int, folder: Path) -> None:
     from dora import Node
 
-    taken, first, last = 0, 0.0, 0.0
+    taken, last = 0, 0.0
     for event in Node():
         if event["type"] != "INPUT" or event["id"] != "data":
             break
-        last = time.perf_counter()
-        first = first or last
+        last = time.monotonic()
         taken += 1
         len(event["value"])
-    told = {"messages": taken, "sent": count, "seconds": last - first}
+    told = {"messages": taken, "sent": count, "seconds": last - float((folder / "begun").read_text())}
     (folder / "told.json").write_text(json.dumps(told))
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--role", choices=["send", "receive"])
     given = parser.parse_args()
     if given.role == "send":
-        send(given.count, given.size)
+        send(given.count, given.size, given.folder)
     elif given.role == "receive":
         receive(given.count, given.folder)
     else:
