@@ -1,7 +1,7 @@
 """dora's shared memory: one node sends the same Arrow array again and again, another one counts what arrives.
 
 `dora run` as its documentation says; the receiver's queue has room for all messages, since dora drops what is over its
-bound. Prints a JSON object: how many of how many arrived, and seconds from the first that was sent to the last that did.
+bound. Prints a JSON object: how many of how many arrived, and seconds from the first that is sent to the last that did.
 """
 
 from __future__ import annotations
