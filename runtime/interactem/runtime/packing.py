@@ -107,6 +107,8 @@ class Packing:
             elif arena is not None and near and view.nbytes > arena.capacity:
                 bound = arena.capacity // 2**20
                 self._told(f"messages of {view.nbytes / 2**20:,.0f} MiB do not fit into the arena of {bound:,} MiB")
+            elif near:
+                self._told("the arena has no room, and nothing is on its way that would make some")
         else:
             packed = wire.packed_with(message, series, number, given, placed)
             self._check(packed)

@@ -215,7 +215,7 @@ class NatsTransport:
 
     async def _share(self, assignment: Assignment) -> None:
         outbox = self._opened()
-        if outbox.views is None:
+        if outbox.views is None or not (assignment.arena or any(entry.shm for entry in assignment.inputs)):
             return
         self._sharing = Sharing(assignment, self._replica, outbox.arena, outbox.views, self._storer, self._publish)
         for subject in self._sharing.subjects:
