@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = "from interactem.cli.main import main; main()"
 WAIT = 120.0
 PREFIX = f"localhost/interactem-tests-{os.getpid()}"
+WHOLE = "FROM ghcr.io/nersc/interactem/operator\nCOPY . /app/\n"
 CONTAINERFILE = "FROM ghcr.io/nersc/interactem/operator\nCOPY ./run.py /app/run.py\n"
 
 
@@ -41,14 +42,14 @@ class Project:
         self.environment = {**environment, "XDG_CACHE_HOME": str(folder / "cache")}
         self.processes = []
 
-    def add(self, name, run=None):
-        """An operator of the tests of runs, with another `run.py` if one is given."""
+    def add(self, name, run=None, *, whole=False):
+        """An operator of the tests of runs, with another `run.py` if one is given; `whole`: with all of its folder."""
         folder = self.folder / "operators" / name
         if not folder.exists():
             shutil.copytree(ROOT / "tests" / "runs" / "operators" / name, folder)
             spec = json.loads((folder / "operator.json").read_text())
             (folder / "operator.json").write_text(json.dumps({**spec, "image": f"{PREFIX}/{name}"}))
-            (folder / "Containerfile").write_text(CONTAINERFILE)
+            (folder / "Containerfile").write_text(WHOLE if whole else CONTAINERFILE)
         if run is not None:
             (folder / "run.py").write_text(run)
         self.build(name)
