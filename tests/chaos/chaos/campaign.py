@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chaos.cases import Case, Report
 from chaos.shapes import Shape
 
-SPARE = 1.05
+SPARE = 1.1
 """So many times the faults that are asked for are planned: a run may have ended, or a victim be gone, before some."""
 LEAST = 60
 """Messages for each source of a case, at least."""

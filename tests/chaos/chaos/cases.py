@@ -31,7 +31,7 @@ LEAST_RATE = 500.0
 AT_THE_END = 0.1
 """The share of the faults that come when the sources are told to hurry."""
 LOOK_SECONDS = 0.05
-AGAIN_SECONDS = 20.0
+AGAIN_SECONDS = 60.0
 """How long a fault waits for somebody whom it can be done to."""
 RESUMES = 5
 REFUSALS = 20
