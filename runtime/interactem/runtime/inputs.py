@@ -289,7 +289,7 @@ class Inputs:
         messages, ids = batch.messages, batch.ids
         edge, at_once = batch.delivery.edge, self._at_once()
         weight = 0
-        timed = self._sampler.after(indexes.start - 1)
+        timed = self._sampler.first(indexes)
         of: Series | None = None
         made_in = NO_SERIES  # what is made from messages of the series `of`
         for index in indexes:
