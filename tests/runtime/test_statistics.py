@@ -74,6 +74,8 @@ VALUE = counts(received=1).to_value()
         {**VALUE, "author": {"counters": [], "gauges": {}, "progress": None, "status": ""}},
         {**VALUE, "author": {"counters": {"a": "b"}, "gauges": {}, "progress": None, "status": ""}},
         {**VALUE, "author": {"counters": dict.fromkeys(range(99), 1), "gauges": {}, "progress": None, "status": ""}},
+        {**VALUE, "author": {"counters": {"a b": 1}, "gauges": {}, "progress": None, "status": ""}},
+        {**VALUE, "author": {"counters": {}, "gauges": {"a" * 64: 1}, "progress": None, "status": ""}},
         {name: number for name, number in VALUE.items() if name != "waiting"},
     ],
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from interactem.runtime.histograms import Histogram
-from interactem.runtime.telling import MOST_NAMES, STATUS_LENGTH, Telling
+from interactem.runtime.telling import MOST_NAMES, STATUS_LENGTH, Telling, is_name
 from interactem.runtime.usage import usage
 
 VERSION = 1
@@ -106,7 +106,7 @@ class Statistics:
             peak_memory=_count(value["peak_memory_bytes"]),
             progress=None if progress is None else _number(progress),
             status=str(author["status"])[:STATUS_LENGTH],
-            born=str(value["born"]),
+            born=str(value["born"])[:STATUS_LENGTH],
             pid=_count(value["pid"]),
         )
 
@@ -144,6 +144,7 @@ def _number(value: Any) -> float:
 
 
 def _numbers(value: Any) -> dict[str, float]:
-    if len(value) > MOST_NAMES or not all(type(number) in (int, float) for number in value.values()):
+    good = all(is_name(name) and type(number) in (int, float) for name, number in value.items())
+    if len(value) > MOST_NAMES or not good:
         raise ValueError("not the author's numbers")
-    return {str(name): number for name, number in value.items() if math.isfinite(number)}
+    return {name: number for name, number in value.items() if math.isfinite(number)}

@@ -59,9 +59,14 @@ def _number(name: str, value: float) -> float:
     return int(number) if number.is_integer() else number
 
 
+def is_name(name: object) -> bool:
+    """Whether a counter or gauge may be called so."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def _room(name: str, names: Mapping[str, float]) -> str:
     if name not in names:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not is_name(name):
             raise ValueError(f"{name!r} is no name for a number: use letters, digits and _, at most 63 of them")
         if len(names) >= MOST_NAMES:
             raise ValueError(f"{name!r} is one too many: an operator has at most {MOST_NAMES} of them")
