@@ -11,36 +11,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
-import os
 import sys
-import threading
 import time
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nats
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-
-from interactem.engine.broker import MEBIBYTE, EmbeddedBroker
+from serving import Server, in_process, processes, serving
 
 WINDOW = 4_000
 FETCH = 256
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    user: str
-    password: str
-
-    async def connect(self) -> Client:
-        return await nats.connect(self.url, user=self.user, password=self.password)
 
 
 async def wait_for_readers(stream: JetStreamContext) -> None:
@@ -113,36 +95,17 @@ async def make_streams(server: Server) -> None:
     await client.close()
 
 
-def in_process(function: Any, *arguments: Any) -> Any:
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    return asyncio.run(function(*arguments))
-
-
-def end_with_parent() -> None:
-    """Without the process that has the server there is nobody to talk to, and nobody to tell."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
 async def chain(folder: Path, count: int, size: int, durability: Any) -> dict[str, float]:
-    broker = await EmbeddedBroker.start(
-        folder / "broker", folder / "secrets", durability=durability, store_bytes=4096 * MEBIBYTE
-    )
-    try:
-        login = json.loads(broker.credentials.read_text())
-        server = Server(broker.url, login["user"], login["password"])
+    async with serving(folder, durability) as server:
         await make_streams(server)
         loop = asyncio.get_running_loop()
-        with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with processes(3) as pool:
             received, *_ = await asyncio.gather(
                 loop.run_in_executor(pool, in_process, receive, server, count),
                 loop.run_in_executor(pool, in_process, pass_on, server, count),
                 loop.run_in_executor(pool, in_process, send, server, count, size),
             )
         return dict(received)
-    finally:
-        await broker.stop()
 
 
 def main() -> None:

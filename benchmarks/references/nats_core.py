@@ -11,31 +11,21 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import os
 import sys
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import nats
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-
-from interactem.engine.broker import MEBIBYTE, EmbeddedBroker
+from serving import Server, in_process, processes, serving
 
 TURN_BYTES = 65_536
 """So much is published between two turns of the event loop."""
-PENDING_BYTES = 8 * MEBIBYTE
+PENDING_BYTES = 8 * 2**20
 
 
-async def connect(url: str, login: dict[str, str]) -> Client:
-    return await nats.connect(url, pending_size=PENDING_BYTES, **login)
-
-
-async def send(url: str, login: dict[str, str], count: int, size: int) -> None:
-    client = await connect(url, login)
+async def send(server: Server, count: int, size: int) -> None:
+    client = await server.connect(pending_size=PENDING_BYTES)
     data = bytes(size)
     turn = max(1, TURN_BYTES // size)
     for index in range(count):
@@ -46,8 +36,8 @@ async def send(url: str, login: dict[str, str], count: int, size: int) -> None:
     await client.close()
 
 
-async def receive(url: str, login: dict[str, str], count: int, ready: Any) -> dict[str, float]:
-    client = await connect(url, login)
+async def receive(server: Server, count: int, ready: Any) -> dict[str, float]:
+    client = await server.connect(pending_size=PENDING_BYTES)
     taken, first, last = 0, 0.0, 0.0
     done = asyncio.Event()
 
@@ -68,33 +58,15 @@ async def receive(url: str, login: dict[str, str], count: int, ready: Any) -> di
     return {"messages": taken, "seconds": last - first}
 
 
-def in_process(function: Any, *arguments: Any) -> Any:
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    return asyncio.run(function(*arguments))
-
-
-def end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
 async def pass_messages(folder: Path, count: int, size: int) -> dict[str, float]:
-    broker = await EmbeddedBroker.start(
-        folder / "broker", folder / "secrets", durability="process", store_bytes=1024 * MEBIBYTE
-    )
-    try:
-        login = json.loads(broker.credentials.read_text())
+    async with serving(folder, "process") as server:
         loop = asyncio.get_running_loop()
-        context = multiprocessing.get_context("spawn")
-        with context.Manager() as manager, ProcessPoolExecutor(2, mp_context=context) as pool:
+        with multiprocessing.get_context("spawn").Manager() as manager, processes(2) as pool:
             ready = manager.Event()
-            received = loop.run_in_executor(pool, in_process, receive, broker.url, login, count, ready)
+            received = loop.run_in_executor(pool, in_process, receive, server, count, ready)
             await asyncio.to_thread(ready.wait, 60)
-            await loop.run_in_executor(pool, in_process, send, broker.url, login, count, size)
+            await loop.run_in_executor(pool, in_process, send, server, count, size)
             return dict(await received)
-    finally:
-        await broker.stop()
 
 
 def main() -> None:

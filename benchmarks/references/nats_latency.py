@@ -11,27 +11,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import multiprocessing
-import os
 import struct
 import sys
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import nats
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-
-from interactem.engine.broker import MEBIBYTE, EmbeddedBroker
+from serving import Server, in_process, processes, serving
 
 TIME = struct.Struct("<d")
 
 
-async def send(url: str, login: dict[str, str], count: int, size: int, rate: float) -> None:
-    client = await nats.connect(url, **login)
+async def send(server: Server, count: int, size: int, rate: float) -> None:
+    client = await server.connect()
     stream = client.jetstream()
     while not (await stream.consumer_info("latency", "reader")).num_waiting:  # noqa: ASYNC110 - the server tells when asked
         await asyncio.sleep(0.01)
@@ -43,8 +37,8 @@ async def send(url: str, login: dict[str, str], count: int, size: int, rate: flo
     await client.close()
 
 
-async def receive(url: str, login: dict[str, str], count: int) -> list[float]:
-    client = await nats.connect(url, **login)
+async def receive(server: Server, count: int) -> list[float]:
+    client = await server.connect()
     consumer = await client.jetstream().pull_subscribe_bind("reader", "latency")
     seconds: list[float] = []
     while len(seconds) < count:
@@ -59,8 +53,8 @@ async def receive(url: str, login: dict[str, str], count: int) -> list[float]:
     return seconds
 
 
-async def make_stream(url: str, login: dict[str, str]) -> None:
-    client = await nats.connect(url, **login)
+async def make_stream(server: Server) -> None:
+    client = await server.connect()
     stream = client.jetstream()
     await stream.add_stream(
         StreamConfig(
@@ -75,33 +69,16 @@ async def make_stream(url: str, login: dict[str, str]) -> None:
     await client.close()
 
 
-def in_process(function: Any, *arguments: Any) -> Any:
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    return asyncio.run(function(*arguments))
-
-
-def end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
 async def pass_messages(folder: Path, count: int, size: int, rate: float, durability: Any) -> dict[str, Any]:
-    broker = await EmbeddedBroker.start(
-        folder / "broker", folder / "secrets", durability=durability, store_bytes=1024 * MEBIBYTE
-    )
-    try:
-        login = json.loads(broker.credentials.read_text())
-        await make_stream(broker.url, login)
+    async with serving(folder, durability) as server:
+        await make_stream(server)
         loop = asyncio.get_running_loop()
-        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with processes(2) as pool:
             seconds, _ = await asyncio.gather(
-                loop.run_in_executor(pool, in_process, receive, broker.url, login, count),
-                loop.run_in_executor(pool, in_process, send, broker.url, login, count, size, rate),
+                loop.run_in_executor(pool, in_process, receive, server, count),
+                loop.run_in_executor(pool, in_process, send, server, count, size, rate),
             )
         return {"seconds": seconds}
-    finally:
-        await broker.stop()
 
 
 def main() -> None:
