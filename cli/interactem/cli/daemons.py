@@ -12,9 +12,10 @@ from interactem.cli.options import PathMapping
 
 app = typer.Typer(
     help="Keep an operator loaded, and run it as often as wanted.\n\n"
-    "Example: interactem operator daemon start render --connection-file render.json --init-data file://scene.yaml, "
-    "then interactem operator daemon run --connection-file render.json --run-data '{\"frame\": 1}' for each frame, "
-    "then interactem operator daemon stop --connection-file render.json",
+    "Example:\n\n"
+    "interactem operator daemon start render --connection-file r.json\n\n"
+    "interactem operator daemon run --connection-file r.json --run-data '{\"frame\": 1}'\n\n"
+    "interactem operator daemon stop --connection-file r.json",
     no_args_is_help=True,
 )
 

@@ -13,6 +13,9 @@ from interactem.cli.output import AsJson
 
 app = typer.Typer(help="Make, check, list, show, test, try and build operators.", no_args_is_help=True)
 
+TASKS = "On a file of tasks"
+"""The title above the options for it."""
+
 OperatorPath = Annotated[
     Path,
     typer.Argument(
@@ -188,31 +191,44 @@ def run(
     init_data: daemons.InitData = None,
     run_data: daemons.RunData = None,
     input: Annotated[
-        Path | None, typer.Option("--input", metavar="TASKS.jsonl", help="A file of tasks, a line of JSON each.")
+        Path | None,
+        typer.Option(
+            "--input", metavar="TASKS.jsonl", rich_help_panel=TASKS, help="A file of tasks, a line of JSON each."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="RESULTS.jsonl", help="The file for the results, a line each.")
+        Path | None,
+        typer.Option(
+            "--output", metavar="RESULTS.jsonl", rich_help_panel=TASKS, help="The file for the results, a line each."
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with what is added, until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", rich_help_panel=TASKS, help="Go on with what is added, until Ctrl-C.")
+    ] = False,
     workers: Annotated[
-        int | None, typer.Option("-w", "--worker", min=1, help="How many processes work on the tasks.  [default: 1]")
+        int | None,
+        typer.Option(
+            "-w", "--worker", min=1, rich_help_panel=TASKS, help="How many processes work on the tasks.  [default: 1]"
+        ),
     ] = None,
     path_mapping: PathMapping = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run an operator without a pipeline: once, through its whole lifecycle, or on a file of tasks.
+    """Run an operator without a pipeline, in one of three ways.
 
-    Call it once: the returned data goes to --out or standard output, the meta to standard error. The data of several
-    messages is written one behind the other, and their meta one JSON line each. With --json, the messages are a list
-    with port, meta and the data in base64. Example: interactem operator run threshold --data frame.npy -p level=2
+    Once, with one message. The returned data goes to --out or standard
+    output, the meta to standard error; with --json both are a list.
+    Example: interactem operator run threshold --data frame.npy -p level=2
 
-    Through its lifecycle, with --run-data: start, one run for each --run-data, stop, cleanup. A run's data is the meta
-    of its message. To keep the operator loaded from one command to the next: interactem operator daemon --help
-    Example: interactem operator run render --init-data file://scene.json --run-data '{"frame": 1}'
+    Through its lifecycle, with --run-data: start, a run for each, stop,
+    cleanup. See also: interactem operator daemon --help
+    Example: interactem operator run render --run-data '{"frame": 1}'
 
-    On a file of tasks, with --input and --output: a line {"id", "options", "data", "meta", "deadline"} of the one
-    becomes a line {"id", "line", "status", "data", "error"} of the other, once, also when it is started again.
-    Example: interactem operator run threshold --input tasks.jsonl --output results.jsonl -w 4
+    On a file of tasks, with --input and --output. A line is an object with
+    id, options, data, meta and deadline; it has one result, however often
+    this is started again.
+    Example: interactem operator run threshold -w 4
+    --input tasks.jsonl --output results.jsonl
     """
     from interactem.cli import operator_runs as forms
     from interactem.cli.lookups import find_folder
