@@ -69,6 +69,24 @@ def test_a_run_from_its_beginning_to_its_end(project):
     assert engine["engine"] == project.engine.name
 
 
+def test_large_messages_in_shared_memory(project):
+    """Each container has its own arena, and sees those that it reads from; the sender's limit of memory is raised."""
+    for name in ("panes", "look"):
+        project.add(name)
+    operators = {
+        "panes": {"operator": "panes", "parameters": {"count": 60}, "resources": {"memory": "100 MiB"}},
+        "look": {"operator": "look", "replicas": 2, "parameters": {"fails": 3}},
+        "keep": {"operator": "keep"},
+    }
+    result = project.run(project.pipeline(operators, "panes.out -> look.in", "look.out -> keep.in"))
+    assert project.kept() == [[number, [number], 400_000, 1] for number in range(60)]
+    assert not project.events("shm")
+    arenas = {one["key"]: one["assignment"]["arena"] for one in project.plan()["operators"]}
+    assert arenas["panes"] == 100 * 2**20 and arenas["look"] > 0
+    assert not Path(f"/dev/shm/interactem-{result['run']}").exists()
+    assert project.nothing_is_left()
+
+
 @pytest.mark.parametrize("mode", ["segfault", "hang"])
 def test_a_kernel_in_trouble_costs_attempts_and_nothing_else(project, mode):
     """The crash slot is a mapped file: also what a container was at when it died is known."""

@@ -50,8 +50,8 @@ PIPELINE = {
 }
 
 
-def plan(arena=16 * MEBIBYTE):
-    graph = Graph(PipelineSpec.model_validate(PIPELINE), CATALOG).check()
+def plan(arena=16 * MEBIBYTE, **changed):
+    graph = Graph(PipelineSpec.model_validate({**PIPELINE, **changed}), CATALOG).check()
     return make_plan(graph, RUN, {}, max_payload=MEBIBYTE, max_message=2**30, arena=arena)
 
 
@@ -91,6 +91,15 @@ def test_the_plan_says_who_sends_and_reads_in_shared_memory():
     without = {operator.key: operator.assignment for operator in plan(0).operators}
     assert not any(one.arena or any(output.shm for output in one.outputs) for one in without.values())
     assert not any(entry.shm for one in without.values() for entry in one.inputs)
+
+
+def test_an_arena_is_no_larger_than_its_operators_limit_of_memory():
+    limited = {**PIPELINE["operators"]["m"], "resources": {"memory": "100 MiB"}}
+    made = plan(256 * MEBIBYTE, operators={**PIPELINE["operators"], "m": limited})
+    given = {operator.key: operator.assignment for operator in made.operators}
+    assert (given["s"].arena, given["m"].arena) == (256 * MEBIBYTE, 100 * MEBIBYTE)
+    assert given["a"].most_kept == 100 * MEBIBYTE // (4 * 4)
+    assert given["m"].most_kept == 256 * MEBIBYTE // (4 * 4)
 
 
 def test_a_container_has_its_own_arena_and_sees_those_that_it_reads_from():

@@ -214,8 +214,8 @@ def make_plan(
             max_payload=max_payload,
             max_message=max_message,
             ack_wait=ACK_WAIT,
-            arena=arena if any(output.shm for output in outputs) else 0,
-            most_kept=arena // (_KEPT_PARTS * _most_readers(graph)) if inputs else 0,
+            arena=_arena_of(graph, key, arena) if any(output.shm for output in outputs) else 0,
+            most_kept=_most_kept(graph, key, arena),
         )
         parameters, mounts = split_mounts(spec, graph.parameters(key))
         connections = connections_named(spec, parameters)
@@ -246,6 +246,18 @@ def connections_named(spec: OperatorSpec, parameters: Mapping[str, Any]) -> dict
 def _partitions(graph: Graph, key: str) -> int:
     """A sink remembers what it has written, so the same message must come to the same replica of it each time."""
     return graph.operators[key].replicas if not graph.spec(key).outputs else 1
+
+
+def _arena_of(graph: Graph, key: str, most: int) -> int:
+    """An operator's arena is no larger than its limit of memory, which is raised by it."""
+    limit = graph.resources(key).memory
+    return most if limit is None else min(most, limit // MEBIBYTE * MEBIBYTE)
+
+
+def _most_kept(graph: Graph, key: str, arena: int) -> int:
+    """What a kernel may keep of the arenas that it reads from: of the smallest of them its part."""
+    smallest = min((_arena_of(graph, edge.source.operator, arena) for edge in graph.incoming(key)), default=0)
+    return smallest // (_KEPT_PARTS * _most_readers(graph))
 
 
 def _most_readers(graph: Graph) -> int:
