@@ -95,7 +95,7 @@ def detach(project, chain, monkeypatch):
 def test_it_works_on_and_is_taken_over(detach, exactly_once):
     run = detach()
     wait_for(lambda: run.came() >= 3)
-    run.lose_supervisor()
+    lost = run.lose_supervisor()
     pids = {name: run.replica(name) for name in ("numbers.0", "trouble.1", "keep.0")}
     before = run.came()
     wait_for(lambda: run.came() >= before + 3, "it works on")
@@ -105,6 +105,7 @@ def test_it_works_on_and_is_taken_over(detach, exactly_once):
     exactly_once(run.project, COUNT)
     assert {row["restarts"] for row in summary["operators"].values()} == {0}
     assert {name: run.replica(name) for name in pids} == pids, "the same processes"
+    assert run.record.started == lost.started, "the same run"
     assert summary["operators"]["numbers"]["sent"] == COUNT
     assert summary["operators"]["trouble"]["received"] == COUNT
 
@@ -118,6 +119,8 @@ def test_what_died_meanwhile_is_started_again(detach, exactly_once):
     run.lose_supervisor()
     for pid in (run.replica("trouble.1"), run.replica("keep.0"), run.broker()):
         os.kill(pid, signal.SIGKILL)
+    assert run.attach("--detach").code == 0
+    wait_for(lambda: any(event["state"] == "restarted" for event in run.events("broker")))
     summary = run.end()
     exactly_once(run.project, COUNT)
     restarts = {name: row["restarts"] for name, row in summary["operators"].items()}

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from interactem.engine import arenas
@@ -83,15 +84,16 @@ async def _execute(
     watch: Callable[[str], None] | None,
     attached: bool = False,
 ) -> RunResult:
-    begun = time.monotonic()
     folder, plan = prepared.folder, prepared.plan
+    start = _start_of(plan.run, attached)
+    begun = time.monotonic() - (utc_now() - start).total_seconds()
     folder.summary.unlink(missing_ok=True)  # an earlier execution's: it tells how this one has ended, not that
     supervisor: Supervisor | None = None
     state, reason = "failed", ""
     try:
         with EventLog(folder.events) as events:
             launcher = launcher or await make_launcher(plan, events.record)
-            async with _serving(prepared, keeper, events, attached) as (address, store_bytes, broker):
+            async with _serving(prepared, keeper, events, start, attached) as (address, store_bytes, broker):
                 secrets = secrets_folder(plan.run) if keeper is None else keeper.record.socket.parent
                 laid = LaidConnections.find(plan, secrets) if attached else prepared.connections.lay_down(secrets)
                 around = Surroundings(
@@ -132,6 +134,14 @@ async def _execute(
         reason=reason,
     )
     return _settled(prepared, result)
+
+
+def _start_of(run: str, attached: bool) -> datetime:
+    """Now; of a run that goes on with another supervisor, when it was started."""
+    if attached:
+        with suppress(UnknownRunError):
+            return datetime.fromisoformat(RunIndex().find(run).started)
+    return utc_now()
 
 
 def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) -> Watch:
@@ -181,12 +191,12 @@ def _settled(prepared: PreparedRun, result: RunResult) -> RunResult:
 
 @asynccontextmanager
 async def _serving(
-    prepared: PreparedRun, keeper: Keeper | None, events: EventLog, attached: bool
+    prepared: PreparedRun, keeper: Keeper | None, events: EventLog, start: datetime, attached: bool
 ) -> AsyncIterator[tuple[Address, int, RunBroker | None]]:
     """The run's broker, and the run in the index for as long as it serves."""
     async with AsyncExitStack() as stack:
         if not attached:
-            _register(prepared, Address(""), keeper)
+            _register(prepared, Address(""), keeper, start)
         if keeper is None:
             stack.callback(remove_secrets, prepared.run)
         else:
@@ -203,11 +213,11 @@ async def _serving(
             kept = await KeptBroker.have(keeper)
             stack.push_async_callback(kept.stop)
             address, store_bytes, broker = Address(kept.url, kept.credentials), kept.store_bytes, kept
-        _register(prepared, address, keeper)
+        _register(prepared, address, keeper, start)
         yield address, store_bytes, broker
 
 
-def _register(prepared: PreparedRun, address: Address, keeper: Keeper | None) -> None:
+def _register(prepared: PreparedRun, address: Address, keeper: Keeper | None, start: datetime) -> None:
     RunIndex().register(
         RunRecord(
             run=prepared.run,
@@ -216,7 +226,7 @@ def _register(prepared: PreparedRun, address: Address, keeper: Keeper | None) ->
             supervisor=ProcessIdentity.of(os.getpid()),
             url=address.url,
             credentials=address.credentials,
-            started=utc_now().isoformat(),
+            started=start.isoformat(),
             state="running",
             keeper=None if keeper is None else keeper.record,
         )
