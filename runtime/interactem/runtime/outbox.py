@@ -104,9 +104,10 @@ class Outbox:
         Of places only the latest is ever looked at.
         """
         arena = self.arena
-        if arena is not None and (placed := [packed[4] for _, packed in messages if type(packed[4]) is Placed]):
+        # a source's small message, which comes alone, is not looked through
+        if arena is not None and (len(messages) != 1 or type(messages[0][1][4]) is Placed):
             weight = weight_of(messages)  # without what lies in the arena
-            arena.handed(placed)
+            arena.handed([packed[4] for _, packed in messages if type(packed[4]) is Placed])
         self._bytes_in += weight
         self._messages_in += len(messages)
         self._items.append((messages, weight, place))
