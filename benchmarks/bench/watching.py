@@ -33,6 +33,8 @@ GROWTH = {"resident": (1.15, 8 * 2**20), "descriptors": (1.0, 8), "threads": (1.
           "bytes": (1.0, 65_536)}  # fmt: skip
 """How much each may be larger at the end: a factor, and something beside it."""
 STOP_SECONDS = 5.0
+PATIENCE = 10.0
+"""Seconds for an answer of the broker."""
 
 Sample = dict[str, float]
 
@@ -175,7 +177,8 @@ class Watch:
                 with suppress(subprocess.TimeoutExpired):
                     await asyncio.to_thread(self.process.wait, self.period)
         finally:
-            await client.close()
+            with suppress(OSError, NatsError):
+                await asyncio.wait_for(client.close(), PATIENCE)
 
     async def _record(self) -> RunRecord:
         while True:
@@ -191,8 +194,9 @@ class Watch:
         for name, pid in present:
             with suppress(OSError):
                 taken[name] = sample(pid)
-        with suppress(OSError, NatsError):  # as the run ends, the broker goes
-            taken |= await checkpoints(storer, plan)
+        with suppress(OSError, NatsError):  # as the run ends, the broker goes; a `TimeoutError` is an `OSError`
+            async with asyncio.timeout(PATIENCE):
+                taken |= await checkpoints(storer, plan)
         sizes = {"store": size_of(self.folder / "broker"), "shared": used_of(folder_of(plan.run))}
         self.samples.append({"seconds": round(seconds, 1), **sizes, "processes": taken})
         with (self.folder.parent / "samples.jsonl").open("a") as file:
