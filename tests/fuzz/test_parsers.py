@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from interactem.runtime import checkpoint
 from interactem.runtime.errors import WireError
+from interactem.runtime.hearing import kernel_and_waiting
 
 
 def load_targets():
@@ -119,6 +120,12 @@ def test_an_array_of_no_kind_in_a_checkpoint(dtype):
     packed = [1, state, [{}, []], 0, 0, [], 0, False, False, False]
     with pytest.raises(WireError):
         checkpoint.decode(msgpack.packb(packed))
+
+
+@pytest.mark.parametrize("kernel", [1e-314, -1.0, float("nan"), float("inf"), 1e-300])
+def test_a_reader_that_says_nonsense_of_its_speed_is_not_heard(kernel):
+    assert kernel_and_waiting(msgpack.packb({"kernel": kernel, "waiting": 2})) is None
+    assert kernel_and_waiting(msgpack.packb({"kernel": 0.001, "waiting": 2})) == (0.001, 2.0)
 
 
 BOMBS = {

@@ -25,6 +25,9 @@ _logger = logging.getLogger("interactem.operator")
 _READER_SECONDS = 0.01
 
 
+_SHORTEST, _MOST = 1e-9, 1e18
+
+
 class Hearing:
     """Receives for a replica: deliveries are returned, records are heard.
 
@@ -191,6 +194,9 @@ def kernel_and_waiting(payload: bytes) -> tuple[float, float] | None:
     """What a reader reports of itself; None for what is no report: another operator's code has written it."""
     try:
         value = msgpack.unpackb(payload)
-        return float(value["kernel"]), float(value["waiting"])
+        kernel, waiting = float(value["kernel"]), float(value["waiting"])
+        # a call takes a nanosecond or more, or nothing is known of it: batches are sized by it
+        known = (kernel == 0 or _SHORTEST <= kernel < _MOST) and 0 <= waiting < _MOST
+        return (kernel, waiting) if known else None
     except (ValueError, TypeError, KeyError, OverflowError, msgpack.exceptions.UnpackException):
         return None
