@@ -7,10 +7,12 @@ a msgpack that is handed over as JSON: mutations of msgpack keep their shape mor
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -170,7 +172,8 @@ CASES = [
 CATALOG = {"middle": parse_operator(OPERATOR, "operator.json"), "source": parse_operator(SOURCE, "operator.json")}
 GRAPH = Graph(parse_pipeline(PIPELINE, "pipeline.json"), CATALOG)
 PLAN = make_plan(GRAPH, RUN, {}, max_payload=2**20, max_message=2**30)
-_FOLDER = Path(tempfile.mkdtemp(prefix="interactem-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+_FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 
 def text_of(data: bytes) -> str:
