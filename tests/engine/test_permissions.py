@@ -50,8 +50,8 @@ def test_what_a_source_may_do():
         "i.r.r.0.0.*",
         "i.r.s.0.*",
     ]
-    assert made.tell == ("i.r.m.0.0",)
-    assert made.subscribe == ("i.r.c.0.>",)
+    assert made.tell == ("i.r.m.0.0", "i.r.a.0.0")
+    assert made.subscribe == ("i.r.c.0.>", "i.r.p.0")
     assert made.hear == (("1.0", "i.r.m.1.0"), ("1.1", "i.r.m.1.1"), ("2.0", "i.r.m.2.0"), ("2.1", "i.r.m.2.1"))
 
 
