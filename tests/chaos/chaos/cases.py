@@ -133,7 +133,7 @@ class _Disturbance:
         self._run = run
         self._injector = injector
         self._stop = stop
-        self._patience = END_SECONDS + case.shape.expected(case.count).messages / LEAST_RATE
+        self._patience = END_SECONDS + case.shape.expected(case.count).messages / (LEAST_RATE * case.shape.share)
         self._problems: list[str] = []
         self._proxied = case.proxied
         self._refusals = 0
