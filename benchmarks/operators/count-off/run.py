@@ -3,11 +3,12 @@
 import json
 import os
 import time
+from typing import Any
 
-from interactem.runtime import operator
+from interactem.runtime import BytesMessage, Context, operator
 
 
-def write(parameters, context):
+def write(parameters: dict[str, Any], context: Context) -> None:
     file = context.outputs / parameters["file"]
     temporary = file.with_name(f".{file.name}")
     temporary.write_text(json.dumps(dict(context.state)))
@@ -15,7 +16,7 @@ def write(parameters, context):
 
 
 @operator(finish=write)
-def count(inputs, parameters, context):
+def count(inputs: BytesMessage, parameters: dict[str, Any], context: Context) -> None:
     state = context.state
     time.sleep(parameters["pause"])
     if "count" in inputs.meta:

@@ -1,15 +1,17 @@
 """Counts and sums up numbers: right only if each has come once."""
 
-from interactem.runtime import BytesMessage, MessageHeader, operator
+from typing import Any
+
+from interactem.runtime import BytesMessage, Context, MessageHeader, operator
 
 
-def tell(parameters, context):
+def tell(parameters: dict[str, Any], context: Context) -> BytesMessage:
     state = context.state
     return BytesMessage(MessageHeader(meta={"count": state.get("count", 0), "sum": state.get("sum", 0)}))
 
 
 @operator(finish=tell)
-def add(inputs, parameters, context):
+def add(inputs: BytesMessage, parameters: dict[str, Any], context: Context) -> None:
     state = context.state
     state["count"] = state.get("count", 0) + 1
     state["sum"] = state.get("sum", 0) + inputs.meta["number"]

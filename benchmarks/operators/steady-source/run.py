@@ -1,15 +1,17 @@
 """Sends the numbers from 0 on at a steady rate; some of the messages are large."""
 
 import time
+from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
-from interactem.runtime import BytesMessage, MessageHeader, operator
+from interactem.runtime import BytesMessage, Context, MessageHeader, operator
 
 TICK = 0.01
 
 
 @operator
-def send(parameters, context):
+def send(parameters: dict[str, Any], context: Context) -> Iterator[BytesMessage]:
     rate, first = parameters["rate"], context.position
     small, large = bytes(parameters["size"]), bytes(parameters["large"])
     every, seconds = parameters["large_every"], parameters["seconds"]

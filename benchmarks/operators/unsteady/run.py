@@ -1,10 +1,12 @@
 """Passes messages on, and fails with some: with one kind once, with the other always."""
 
-from interactem.runtime import operator
+from typing import Any
+
+from interactem.runtime import BytesMessage, Context, operator
 
 
 @operator
-def pass_on(inputs, parameters, context):
+def pass_on(inputs: BytesMessage, parameters: dict[str, Any], context: Context) -> BytesMessage:
     number = inputs.meta["number"]
     if hits(parameters["fails_always"], number):
         raise ValueError(f"{number} never passes")
@@ -13,5 +15,5 @@ def pass_on(inputs, parameters, context):
     return inputs
 
 
-def hits(every, number):
+def hits(every: int, number: int) -> bool:
     return every > 0 and number % every == every - 1

@@ -151,9 +151,7 @@ def _run_served(
                     loop.call_later(seconds, partial(supervisor.drain, words, grace=GRACE_SECONDS))
 
             with screen.showing():
-                return await execute(
-                    prepared, observe=observe, started=started, watch=screen.tell if watch else None
-                )
+                return await execute(prepared, observe=observe, started=started, watch=screen.tell if watch else None)
 
     try:
         outcome = asyncio.run(whole())

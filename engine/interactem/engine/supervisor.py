@@ -24,8 +24,8 @@ from interactem.engine.broker import RunBroker
 from interactem.engine.decisions import ENDED, State, restart_delay
 from interactem.engine.ends import Draining, Ends
 from interactem.engine.errors import BrokerError, EngineError
-from interactem.engine.gpus import GpuWatch, Place
 from interactem.engine.extending import Extender
+from interactem.engine.gpus import GpuWatch, Place
 from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import OperatorProgress, Tally
