@@ -9,8 +9,9 @@ import signal
 import pytest
 
 from interactem.engine.broker import EmbeddedBroker
+from interactem.runtime import connections
 from interactem.runtime.connections import Address, Storer, connect
-from interactem.runtime.errors import SupersededError
+from interactem.runtime.errors import SupersededError, TransportError
 from interactem.runtime.own_record import OwnRecord
 from interactem.runtime.transports import Store
 
@@ -121,5 +122,23 @@ def test_stores_at_once_keep_their_order_over_a_restart(tmp_path):
         await broker.restart()
         await asyncio.gather(*stores)
         assert (await taken_up(storer))[1] == b"199"
+
+    with_broker(tmp_path, test)
+
+
+def test_a_broker_that_does_not_come_back_is_not_asked_for_ever(tmp_path, monkeypatch):
+    async def test(broker, storer) -> None:
+        asking = await storer()
+        await asking.store(Store(SUBJECT, b"1"))
+        os.kill(broker.pid, signal.SIGKILL)
+        await broker.wait()
+        with monkeypatch.context() as hurried:
+            hurried.setattr(connections, "PATIENCE", 0.2)
+            with pytest.raises(TransportError, match="the broker does not say what is stored in records"):
+                await asking.last(STREAM, ["records.*"])
+            with pytest.raises(TransportError, match=f"the broker does not say {SUBJECT}"):
+                await asking.last_one(STREAM, SUBJECT)
+        await broker.restart()
+        assert await asking.last(STREAM, ["records.*"]) == {SUBJECT: b"1"}
 
     with_broker(tmp_path, test)

@@ -245,7 +245,8 @@ class Storer:
                 raise TransportError("the broker does not take acknowledgements")
 
     async def last(self, stream: str, subjects: list[str]) -> dict[str, bytes]:
-        """The last payload under each of `subjects`, which may have wildcards."""
+        """The last payload under each of `subjects`, which may have wildcards. Raises `TransportError`."""
+        waiting = _Waiting(f"what is stored in {stream}")
         while True:
             status, messages = await self._several(stream, {"multi_last": subjects, "batch": _AT_ONCE})
             if status in _FOUND:
@@ -253,12 +254,13 @@ class Storer:
             if status == _TOO_MANY:
                 pages = [await self._page_by_page(stream, pattern) for pattern in subjects]
                 return {subject: payload for found in pages for subject, payload in found.items()}
-            await asyncio.sleep(0.05)
+            await waiting.pause()
 
     async def _page_by_page(self, stream: str, pattern: str) -> dict[str, bytes]:
         """The same for any number of subjects."""
         found: dict[str, bytes] = {}
         sequence = 1
+        waiting = _Waiting(f"what is stored in {stream}")
         while True:
             question = {"seq": sequence, "next_by_subj": pattern, "batch": _AT_ONCE}
             status, messages = await self._several(stream, question)
@@ -267,8 +269,10 @@ class Storer:
                 sequence = int(_header(message, "Nats-Sequence")) + 1
             if status in _FOUND and not messages:
                 return found
-            if status not in _FOUND:
-                await asyncio.sleep(0.05)
+            if messages:
+                waiting.begin()
+            elif status not in _FOUND:
+                await waiting.pause()
 
     async def _several(self, stream: str, question: dict[str, Any]) -> tuple[str, list[Msg]]:
         """The status that the broker's answers end with (nothing where they did not end), and those before it."""
@@ -292,18 +296,36 @@ class Storer:
             await _quietly(subscription.unsubscribe())
 
     async def last_one(self, stream: str, subject: str) -> bytes:
-        """The last payload under `subject`. Raises `KeyError` where there is none."""
+        """The last payload under `subject`. Raises `KeyError` where there is none, and `TransportError`."""
         return (await self.last_stored(stream, subject)).payload
 
     async def last_stored(self, stream: str, subject: str) -> Stored:
         """The same, with what the broker says of it."""
+        waiting = _Waiting(subject)
         while True:
             answer = await self._ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", {})
             if answer is not None and not _is_status(answer):
                 return Stored(answer.data, int(_header(answer, "Nats-Sequence")), answer.headers or {})
             if answer is not None and answer.headers and answer.headers.get("Status") == "404":
                 raise KeyError(subject)
-            await asyncio.sleep(0.05)
+            await waiting.pause()
+
+
+class _Waiting:
+    """For an answer of a broker that may be away for a while, and not for ever."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self.begin()
+
+    def begin(self) -> None:
+        self._until = asyncio.get_running_loop().time() + PATIENCE
+
+    async def pause(self) -> None:
+        """Before the next try. Raises `TransportError` where the broker was away for too long."""
+        if asyncio.get_running_loop().time() > self._until:
+            raise TransportError(f"the broker does not say {self._what}")
+        await asyncio.sleep(0.05)
 
 
 async def _quietly(task: Awaitable[None]) -> None:
