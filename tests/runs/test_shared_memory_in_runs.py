@@ -8,9 +8,13 @@ import random
 import shutil
 import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from interactem.runtime.arena_index import Index
 
 pytestmark = [
     pytest.mark.broker,
@@ -87,6 +91,42 @@ def test_a_replica_stopped_in_its_kernel_until_its_memory_was_used_again(project
     assert done.code == 0, done
     assert project.kept() == whole(400)
     assert done.json["dead"] == 0
+
+
+def test_what_was_released_to_a_dead_source_is_free_by_its_acknowledgements(project):
+    run = project.start(write(project, 400))
+    outputs = run.folder / "outputs"
+
+    def came():
+        return max((int(file.suffix[1:]) for file in outputs.glob(".came-*")), default=-1)
+
+    def held(run):
+        with suppress(OSError, ValueError):
+            index = Index.open(memory_of(project) / "0.0")
+            return sum(index.extent(block)[1] for block in index.held())
+        return 0
+
+    run.wait_for(lambda run: came() >= 0, "messages to come")
+    replicas = run.replicas()
+    readers = [replicas["look", 0], replicas["look", 1]]
+    stopped = [run.process.pid, *readers]  # nobody reads, and nobody starts the source again
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        run.wait_for(lambda run: held(run) > 60_000_000, "the source to be held up")
+        run.kill(replicas["panes", 0])
+        for pid in readers:
+            os.kill(pid, signal.SIGCONT)
+        last = came()
+        while (now := came()) > last or now < 150:  # what they release now, nobody hears
+            last = now
+            time.sleep(1)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    done = run.end()
+    assert done.code == 0, done
+    assert project.kept() == whole(400)
 
 
 def test_after_kill_9_of_the_supervisor_resume_finds_what_was_in_memory(project):

@@ -89,10 +89,12 @@ def _account(name: str, password: str, allowed: Permissions) -> dict[str, Any]:
 
     The imports alone hold the user; with permissions too, the server tells it what it may not publish.
     """
-    imports = [{"service": {"account": RUN, "subject": subject}} for subject in allowed.publish]
+    imports: list[dict[str, Any]] = [{"service": {"account": RUN, "subject": subject}} for subject in allowed.publish]
     imports += [_stream(RUN, subject) for subject in allowed.subscribe]
     imports += [_stream(account, subject) for account, subject in allowed.hear]
-    permissions = {"publish": {"allow": [*allowed.publish, *allowed.tell]}}
+    imports += [{"service": {"account": RUN, "subject": subject}, "to": own} for subject, own in allowed.ask]
+    asked = [name for names in allowed.ask for name in names]
+    permissions = {"publish": {"allow": [*allowed.publish, *allowed.tell, *asked]}}
     return {
         "users": [{"user": name, "password": password, "permissions": permissions}],
         "exports": [{"stream": subject} for subject in allowed.tell],

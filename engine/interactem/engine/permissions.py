@@ -39,13 +39,15 @@ class Permissions:
 
     It may `publish` into the run's account, and `subscribe` to what is said there. What it may `tell` is heard by the
     supervisor, and by the users that may `hear` it, given here with the names of those that tell it: what comes into
-    the run's account by an import does not go out again by another.
+    the run's account by an import does not go out again by another. What it may `ask` has a name of its own in its
+    account, given here behind the run's: by the run's name, the server answers for the replica's account.
     """
 
     publish: tuple[str, ...]
     tell: tuple[str, ...]
     subscribe: tuple[str, ...]
     hear: tuple[tuple[str, str], ...]
+    ask: tuple[tuple[str, str], ...] = ()
 
 
 def user_name(operator: int, replica: int) -> str:
@@ -77,8 +79,6 @@ def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissi
     for output in operator.assignment.outputs:
         if output.edges:
             publish += _writing(names, output)
-        if output.shm:
-            publish += _asking(names, output)
     hear = [
         (user_name(reader.index, number), names.report(reader.index, number))
         for reader in plan.downstream(operator)
@@ -90,7 +90,9 @@ def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissi
     for edge in [edge for output in operator.assignment.outputs if output.shm for edge in output.edges]:
         reader, _ = plan.reader(edge)
         hear += [(user_name(reader.index, n), names.released(edge, n)) for n in range(reader.replicas)]
-    return Permissions(tuple(publish), tuple(tell), (names.control(own, ">"), names.pokes(own)), tuple(hear))
+    ask = [pair for output in operator.assignment.outputs if output.shm for pair in _asking(names, output)]
+    hearing = names.control(own, ">"), names.pokes(own)
+    return Permissions(tuple(publish), tuple(tell), hearing, tuple(hear), tuple(ask))
 
 
 def _reading(names: Names, operator: PlannedOperator, entry: Input, part: int) -> Iterator[str]:
@@ -110,11 +112,11 @@ def _writing(names: Names, output: Output) -> Iterator[str]:
         yield names.blob(edge, "*", "*")
 
 
-def _asking(names: Names, output: Output) -> Iterator[str]:
+def _asking(names: Names, output: Output) -> Iterator[tuple[str, str]]:
     """How far the readers are, which is asked without saying anything."""
     for edge, parts in zip(output.edges, output.edge_partitions, strict=True):
         for part in range(parts):
-            yield f"$JS.API.CONSUMER.INFO.{names.stream(output.stream)}.{names.consumer(edge, part)}"
+            yield names.consumer_info(output.stream, edge, part), names.own_consumer_info(edge, part)
 
 
 def _consumers(names: Names, operator: PlannedOperator, entry: Input, part: int) -> tuple[tuple[str, str], ...]:

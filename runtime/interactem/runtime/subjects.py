@@ -42,6 +42,14 @@ class Names:
     def consumer(self, edge: int, partition: int) -> str:
         return f"e{edge}p{partition}"
 
+    def consumer_info(self, stream: int, edge: int, partition: int) -> str:
+        """Where the server says how far a consumer is."""
+        return f"$JS.API.CONSUMER.INFO.{self.stream(stream)}.{self.consumer(edge, partition)}"
+
+    def own_consumer_info(self, edge: int, partition: int) -> str:
+        """The same for a replica that has an account of its own, in which there are no streams."""
+        return f"i.{self.run}.q.{edge}.{partition}"
+
     def retry_stream(self, operator: int) -> str:
         return f"i-{self.run}-t{operator}"
 

@@ -26,6 +26,8 @@ KEPT_SECONDS = 2.0
 """How often it is said that a kernel keeps a block."""
 ASK_SECONDS = 1.0
 ASK_PATIENCE = 5.0
+_NO_STREAMS = 10039
+"""JetStream's error code for an account that has none."""
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 
@@ -51,6 +53,7 @@ class Sharing:
         self._outputs = [output for output in assignment.outputs if output.shm and arena is not None]
         self._told_kept = 0.0
         self._asked = 0.0
+        self._own_account = False
 
     @property
     def subjects(self) -> list[str]:
@@ -108,12 +111,16 @@ class Sharing:
         arena.settle(outstanding, found)
 
     async def _progress(self, stream: int, edge: int, part: int) -> Progress | None:
-        subject = f"$JS.API.CONSUMER.INFO.{self._names.stream(stream)}.{self._names.consumer(edge, part)}"
+        names = self._names
+        subject = names.own_consumer_info(edge, part) if self._own_account else names.consumer_info(stream, edge, part)
         try:
             info = await self._storer.ask(subject, None, patience=ASK_PATIENCE)
         except TransportError:
             return None  # a broker that is away for a while; whoever stores something says so if it is for good
         if "error" in info:
+            if info["error"].get("err_code") == _NO_STREAMS and not self._own_account:
+                self._own_account = True
+                return await self._progress(stream, edge, part)
             return None
         idle = info["num_pending"] + info["num_ack_pending"] == 0
         return Progress(int(info["ack_floor"]["stream_seq"]), idle)
