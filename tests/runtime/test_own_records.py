@@ -7,6 +7,7 @@ import os
 import signal
 
 import pytest
+from nats.errors import FlushTimeoutError
 
 from interactem.engine.broker import EmbeddedBroker
 from interactem.runtime import connections
@@ -142,3 +143,22 @@ def test_a_broker_that_does_not_come_back_is_not_asked_for_ever(tmp_path, monkey
         assert await asking.last(STREAM, ["records.*"]) == {SUBJECT: b"1"}
 
     with_broker(tmp_path, test)
+
+
+def test_a_broker_that_stalls_for_a_while_is_waited_for():
+    class Stalled:
+        is_closed = False
+
+        def __init__(self, times) -> None:
+            self.left = times
+
+        async def flush(self) -> None:
+            self.left -= 1
+            if self.left >= 0:
+                raise FlushTimeoutError
+
+    client = Stalled(2)
+    asyncio.run(connections.flush(client))
+    assert client.left == -1
+    with pytest.raises(TransportError, match="the broker does not answer"):
+        asyncio.run(connections.flush(Stalled(10**9), patience=0.1))

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from interactem.engine.plan import Plan, PlannedOperator
+from interactem.runtime.connections import flush
 from interactem.runtime.triggers import Poke
 from interactem.spec import OperatorSpec, OperatorSpecTrigger, Problem, SpecError
 from interactem.spec.wording import suggest
@@ -37,7 +38,7 @@ class Answers:
     async def listening(cls, client: Client, plan: Plan) -> AsyncIterator[Answers]:
         answers = cls()
         subscription = await client.subscribe(plan.names.answers("*", "*"), cb=answers._on_answer)
-        await client.flush()
+        await flush(client)
         try:
             yield answers
         finally:

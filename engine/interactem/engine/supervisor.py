@@ -34,7 +34,7 @@ from interactem.engine.summaries import packed_snapshot
 from interactem.engine.surroundings import Surroundings
 from interactem.engine.tending import TendedReplica, Tender
 from interactem.engine.watermarks import Watermarks
-from interactem.runtime.connections import Storer, connect
+from interactem.runtime.connections import Storer, connect, flush
 from interactem.runtime.errors import TransportError
 from interactem.runtime.transports import Store
 
@@ -168,7 +168,7 @@ class Supervisor:
         await self._client.subscribe(self._names.record("*", "*", "finished"), cb=self._on_finished)
         await self._client.subscribe(self._names.report("*", "*"), cb=self._on_report)
         await self._client.subscribe(self._names.events("*", "*"), cb=self._on_events)
-        await self._client.flush()
+        await flush(self._client)
         await self._store_assignments()
         self._tender = Tender(self.plan, self._around, self._client, self._storer, self._ends, self._tallies)
         self._keep(Extender(self.plan, self._around, self._client, self._replicas).run())

@@ -124,6 +124,22 @@ class Stored:
     headers: Mapping[str, str]
 
 
+async def flush(client: Client, patience: float = PATIENCE) -> None:
+    """Wait until the broker has all that was said to it: what was subscribed to from then on comes.
+
+    Raises `TransportError` where it has been away for `patience` seconds.
+    """
+    until = asyncio.get_running_loop().time() + patience
+    while True:
+        try:
+            await client.flush()
+            return
+        except (NatsError, OSError) as error:
+            if client.is_closed or asyncio.get_running_loop().time() > until:
+                raise TransportError(f"the broker does not answer: {error}") from error
+            await asyncio.sleep(0.05)  # it fails at once for as long as the broker is away
+
+
 class Storer:
     """Stores payloads in JetStream, each for as long as it takes.
 

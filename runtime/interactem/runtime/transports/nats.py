@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from interactem.runtime.assignment import Assignment, Input
-from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.connections import Address, Storer, connect, flush
 from interactem.runtime.errors import TransportError
 from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import BATCH_MESSAGES, Outbox
@@ -193,7 +193,7 @@ class NatsTransport:
         control = self._names.control(self._operator, ">")
         await self._client.subscribe(control, cb=self._on_record, pending_bytes_limit=-1)
         await self._client.subscribe(self._names.pokes(self._operator), cb=self._on_record)
-        await self._client.flush()
+        await flush(self._client)
         records = await self._storer.last(self._names.control_stream(self._operator), [control])
         checkpoint = self._names.record(self._operator, self._replica, "checkpoint")
         self._own = OwnRecord(self._storer, self._names.record_stream, checkpoint)
