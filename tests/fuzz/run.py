@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import logging
 import re
 import subprocess
 import sys
@@ -23,6 +24,7 @@ MEBIBYTES = 2048
 
 
 def load_targets():
+    logging.getLogger("interactem").setLevel(logging.CRITICAL)  # of thousands of refusals nobody wants to hear
     spec = importlib.util.spec_from_file_location("fuzz_targets", HERE / "targets.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["fuzz_targets"] = module

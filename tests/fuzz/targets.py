@@ -69,8 +69,6 @@ from interactem.spec.connections import ConnectionsFile, ConnectionUse, resolve_
 from interactem.spec.dotenv import parse_dotenv
 from interactem.spec.templates import fill
 
-logging.getLogger("interactem").setLevel(logging.CRITICAL)
-
 RUN = "20260101-000000-abcd"
 PARTS = {0: 1, 1: 3}
 READING = Assignment(
