@@ -200,7 +200,7 @@ def test_the_benchmark_sender_resumes(run_module):
     context._position = 3
     messages = list(run_module("benchmark-sender").send({"size": 10, "count": 5}, context))
     assert [message.meta["index"] for message in messages] == [3, 4]
-    assert [bytes(message.data) for message in messages] == [bytes(10)] * 2
+    assert [bytes(message.data) for message in messages] == [b"." * 10] * 2
 
 
 def test_the_benchmark_sender_waits_for_its_rate(run_module, monkeypatch):
