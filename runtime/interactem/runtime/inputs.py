@@ -130,28 +130,28 @@ class Inputs:
     def _look(self, batch: Batch) -> bool:
         """Fill in data that is in shared memory; False where the batch is not to be worked off.
 
-        Then another replica was handed it, and has done it, or it is sent again after a loss. Raises `ArenaLostError`
-        where what nobody has done is gone.
+        Then it was done, or it is sent again after a loss. Raises `ArenaLostError` where what nobody has done is gone.
         """
-        why = "its block is used for something else"
         self._check_sender(batch)
+        lost = ""
         try:
             if batch.look(self._views):
                 return True
-            lost = self._views.is_lost(batch.delivery.edge, batch.delivery.sequence)
+            # a block is free when every edge's acknowledgement was certain; a broker that is killed forgets those of
+            # its last tenth of a second, and hands out again what was done
+            if self._effects.active:
+                lost = "its block is used for something else"  # unless it had its effect, nobody has done it
         except ArenaLostError as error:
-            why, lost = str(error), True
-        if not self._effects.unseen(batch):
+            lost = str(error)
+        if lost and not self._effects.unseen(batch):
             return True  # nobody needs the data
-        if lost and self._hearing.recomputed:
-            self._settle(batch, kept=True)
-            return False
-        if lost:
+        if lost and not self._hearing.recomputed:
             names = ", ".join(batch.id(index) for index in range(min(3, len(batch.ids))))
             more = f" and {len(batch.ids) - 3} more" if len(batch.ids) > 3 else ""
-            raise ArenaLostError(f"input {batch.port}: the data of {names}{more} is gone: {why}")
-        self._context.logger.info("%s came once more after it was done; dropped", batch.id(0))
-        self._transport.forget(batch.delivery)
+            raise ArenaLostError(f"input {batch.port}: the data of {names}{more} is gone: {lost}")
+        if not lost:
+            self._context.logger.info("%s came once more after it was done; dropped", batch.id(0))
+        self._settle(batch, kept=True)
         return False
 
     def _check_sender(self, batch: Batch) -> None:

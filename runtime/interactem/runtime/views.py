@@ -23,9 +23,6 @@ from interactem.runtime.references import BlockReference, References
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_TIMES_STALE = 3
-"""So often a message whose blocks are gone is handed out before it counts as lost: no copy of one that is done is."""
-
 
 class Lease:
     """A block that somebody here looks at, or may. `alive` is False once nobody can."""
@@ -84,7 +81,6 @@ class Views:
         self._gone: deque[None] = deque()
         self._lock = threading.Lock()
         self._warned = False
-        self._stale: dict[tuple[int, int], int] = {}
 
     # the kernel's thread
 
@@ -122,14 +118,6 @@ class Views:
         if mapped.index.identity != references.identity:
             raise ArenaLostError("its shared memory is gone: the arena is a new one")
         return mapped
-
-    def is_lost(self, edge: int, sequence: int) -> bool:
-        """A delivery refers to blocks that are gone. Whether it was there so often that it is no late copy."""
-        key = edge, sequence
-        times = self._stale[key] = self._stale.get(key, 0) + 1
-        if len(self._stale) > 10_000:
-            self._stale = {key: times}
-        return times >= _TIMES_STALE
 
     def check(self, leases: Iterable[Lease]) -> None:
         """Raises `OvertakenError` where any of these, or what a kernel keeps, is not any more what it was."""

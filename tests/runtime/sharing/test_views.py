@@ -137,10 +137,6 @@ def test_a_block_that_was_freed_is_found_out(root, views):
     assert not Batch.open(delivery, "in").look(views)
 
 
-def test_what_is_gone_counts_as_lost_when_it_is_handed_out_for_the_third_time(views):
-    assert [views.is_lost(5, 1), views.is_lost(5, 1), views.is_lost(5, 2), views.is_lost(5, 1)] == [False] * 3 + [True]
-
-
 def test_another_arena_in_its_place_is_found_out(root, views, tmp_path):
     delivery = Sender(root).deliver(array())
     for path in (root / "3.0").iterdir():

@@ -114,10 +114,6 @@ class Transport(Protocol):
         """Give a delivery back, to be handed out again in `delay` seconds."""
         ...
 
-    def forget(self, delivery: Delivery) -> None:
-        """Neither settle a delivery nor keep it: if nobody else has settled it, it is handed out again."""
-        ...
-
     def report(self, subject: str, payload: bytes) -> None:
         """Tell those who listen; nothing is stored."""
         ...

@@ -268,9 +268,6 @@ class MemoryTransport:
         with self._broker.changed:
             self._broker.defer(self, delivery, delay)
 
-    def forget(self, delivery: Delivery) -> None:
-        self.defer(delivery, 0.0)
-
     def report(self, subject: str, payload: bytes) -> None:
         with self._broker.changed:
             self.check()

@@ -124,9 +124,6 @@ class NatsTransport:
         nak = b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode()
         self._call(self._hand_back(delivery, nak))
 
-    def forget(self, delivery: Delivery) -> None:
-        self._loop.call_soon_threadsafe(self._forget, delivery)
-
     def report(self, subject: str, payload: bytes) -> None:
         self._call(self._publish(subject, payload))
 
