@@ -22,6 +22,7 @@ from interactem.engine.kept import (
     to_line,
 )
 from interactem.engine.launchers import Exit, Launch, Place
+from interactem.runtime.errors import SettingsError
 from interactem.spec import Resources
 
 
@@ -96,5 +97,5 @@ def test_how_long_a_run_works_on(environment, seconds):
 
 @pytest.mark.parametrize("given", ["soon", "-1", "inf", "nan"])
 def test_what_is_no_time(given):
-    with pytest.raises(EngineError, match=f"INTERACTEM_UNATTENDED_SECONDS must be a number of seconds from 0.*{given}"):
+    with pytest.raises(SettingsError, match=f"INTERACTEM_UNATTENDED_SECONDS must be a number of seconds from 0.*{given}"):
         unattended_seconds({"INTERACTEM_UNATTENDED_SECONDS": given})

@@ -25,7 +25,7 @@ from interactem.engine.kept_metrics import serving_kept
 from interactem.engine.preparing import PreparedRun, reopen
 from interactem.engine.results import RunResult
 from interactem.runtime.connections import Address
-from interactem.runtime.errors import InteractemRuntimeError
+from interactem.runtime.errors import InteractemRuntimeError, SettingsError
 from interactem.spec import SpecError
 
 START_SECONDS = 60.0
@@ -39,7 +39,7 @@ REFUSED = 2
 
 
 def unattended_seconds(environment: Mapping[str, str] = os.environ) -> float:
-    """How long a detached run works on without a supervisor. Raises `EngineError` for what is no such time."""
+    """How long a detached run works on without a supervisor. Raises `SettingsError` for what is no such time."""
     given = environment.get(UNATTENDED)
     if not given:
         return UNATTENDED_SECONDS
@@ -48,7 +48,7 @@ def unattended_seconds(environment: Mapping[str, str] = os.environ) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise EngineError(f"{UNATTENDED} must be a number of seconds from 0, not {given!r}")
+        raise SettingsError(f"{UNATTENDED} must be a number of seconds from 0, not {given!r}")
     return seconds
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from nats.aio.client import Client
+
 from interactem.engine.errors import RunFolderError
 from interactem.engine.external_brokers import CHECK_SECONDS, NO_STORE, address_of, was_external
 from interactem.engine.folders import RunFolder
@@ -15,8 +17,10 @@ from interactem.engine.plan import Plan
 from interactem.engine.preparing import read_plan
 from interactem.engine.results import collect
 from interactem.runtime.connections import Address, Storer, connect
+from interactem.runtime.errors import TransportError
 
 LOOK_SECONDS = 0.05
+START_SECONDS = 30.0
 
 
 @asynccontextmanager
@@ -36,11 +40,28 @@ async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterat
             stack.enter_context(folder.held())
             stack.callback(remove_secrets, plan.run)
             address = await _awakened(plan, folder, broker, stack)
-        client = await connect(address, f"{plan.run} visitor", patience=CHECK_SECONDS)
+        client = await _connected(record, address)
         stack.push_async_callback(client.close)
         storer = Storer(client)
         await storer.open()
         yield plan, storer
+
+
+async def _connected(record: RunRecord, address: Address) -> Client:
+    """A client of the run's broker. One that was lost with its keeper has another one, elsewhere, a little later.
+
+    Raises `TransportError` where there is none.
+    """
+    until = asyncio.get_running_loop().time() + START_SECONDS
+    while True:
+        try:
+            return await connect(address, f"{record.run} visitor", patience=CHECK_SECONDS)
+        except TransportError:
+            if not record.alive or asyncio.get_running_loop().time() > until:
+                raise
+        record = await _with_broker(RunIndex().find(record.run))
+        if record.alive:
+            address = Address(record.url, record.credentials)
 
 
 async def _with_broker(record: RunRecord) -> RunRecord:
