@@ -97,5 +97,5 @@ def test_how_long_a_run_works_on(environment, seconds):
 
 @pytest.mark.parametrize("given", ["soon", "-1", "inf", "nan"])
 def test_what_is_no_time(given):
-    with pytest.raises(SettingsError, match=f"INTERACTEM_UNATTENDED_SECONDS must be a number of seconds from 0.*{given}"):
+    with pytest.raises(SettingsError, match=f"INTERACTEM_UNATTENDED_SECONDS must be a number.*{given}"):
         unattended_seconds({"INTERACTEM_UNATTENDED_SECONDS": given})
