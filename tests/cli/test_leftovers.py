@@ -69,7 +69,7 @@ def test_clean_removes_what_no_run_needs(record, index, capsys):
     assert run(["doctor", "--clean", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     removed = {"secrets": ["20260101-000001-bbbb"], "environments": ["old"]}
-    here = {name: document["removed"][name] for name in ("containers", "shared_memory")}  # also of others on this machine
+    here = {name: document["removed"][name] for name in ("containers", "shared_memory")}
     assert document["removed"] == removed | here
     assert [each.run for each in index.runs()] == ["20260101-000000-aaaa"]
     assert not environment.exists()
