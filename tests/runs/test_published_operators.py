@@ -73,5 +73,5 @@ def test_they_run_unchanged(project, index):
     assert "shown 4, broker True" in log
     assert "shut down" in log
     assert "the lines are gone" in (run.folder / "logs" / "source.0.log").read_text()
-    assert "DEBUG 100000 characters" in (run.folder / "logs" / "filter.0.log").read_text()
+    assert "DEBUG [source.3] 100000 characters" in (run.folder / "logs" / "filter.0.log").read_text()
     assert project.nothing_is_left()
