@@ -8,7 +8,7 @@ import signal
 COUNT = 400
 
 
-def test_triggers_are_pulled_from_outside(project):
+def under_way(project):
     file = project.pipeline(
         {
             "numbers": {"operator": "count-up", "parameters": {"count": COUNT, "rate": 20.0}},
@@ -20,6 +20,11 @@ def test_triggers_are_pulled_from_outside(project):
     )
     run = project.start(file)
     run.wait_for(lambda run: list(run.folder.glob("outputs/.came-*")), "messages come through")
+    return run
+
+
+def test_triggers_are_pulled_from_outside(project):
+    run = under_way(project)
     done = project.do("pipeline", "trigger", "last", "poked.tell", "--json")
     assert (done.code, done.json[0]["calls"], done.json[0]["sent"]) == (0, 1, 1)
     done = project.do("pipeline", "trigger", "last", "poked.drain")
@@ -46,17 +51,7 @@ def test_triggers_are_pulled_from_outside(project):
 
 
 def test_a_replica_that_does_not_answer_is_named(project):
-    file = project.pipeline(
-        {
-            "numbers": {"operator": "count-up", "parameters": {"count": COUNT, "rate": 20.0}},
-            "poked": {"operator": "poked"},
-            "keep": {"operator": "keep"},
-        },
-        "numbers.out -> poked.in",
-        "poked.out -> keep.in",
-    )
-    run = project.start(file)
-    run.wait_for(lambda run: list(run.folder.glob("outputs/.came-*")), "messages come through")
+    run = under_way(project)
     stopped = run.replicas()["poked", 0]
     os.kill(stopped, signal.SIGSTOP)
     try:
