@@ -71,9 +71,15 @@ def _guard(command: list[str]) -> int:
     import subprocess
     from threading import Thread
 
+    early: list[int] = []
+    passed_on = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    for number in passed_on:
+        signal.signal(number, lambda number, _: early.append(number))
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in passed_on:
         signal.signal(number, lambda number, _: child.send_signal(number))
+    for came in early:
+        child.send_signal(came)
 
     def end_with_input() -> None:
         while os.read(0, 4096):
