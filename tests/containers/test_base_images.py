@@ -80,7 +80,7 @@ def test_numpy_is_whole(engine):
     assert engine.run(OPERATOR, "python", "-W", "error", "-c", NUMPY).startswith("(64,) /opt/interactem/lib/")
     assert engine.run(OPERATOR, "pip", "check") == "No broken requirements found."
     listed = json.loads(engine.run(OPERATOR, "pip", "list", "--format", "json"))
-    found = {each["name"].replace("_", "-"): each["version"] for each in listed}
+    found = {each["name"].lower().replace("_", "-"): each["version"] for each in listed}
     assert found.items() >= locked_versions().items()
     assert "typer" not in found
     assert "docker" not in found
