@@ -6,7 +6,7 @@ from interactem.runtime import BytesMessage, Context, operator
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.errors import StateError
 from interactem.runtime.ids import file
-from interactem.runtime.operators import KERNEL
+from interactem.runtime.kernels import KERNEL
 from interactem.runtime.replica import Replica
 from interactem.runtime.transports import Store
 from interactem.runtime.transports.memory import MemoryBroker

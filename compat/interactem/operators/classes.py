@@ -17,7 +17,7 @@ from interactem.operators.kernels import kernel_of
 from interactem.runtime import BytesMessage, Context
 from interactem.runtime.connections import connect
 from interactem.runtime.errors import KernelError, SettingsError
-from interactem.runtime.operators import KERNEL, Kernel
+from interactem.runtime.kernels import KERNEL, Kernel
 from interactem.runtime.settings import Settings
 from interactem.runtime.subjects import Names
 

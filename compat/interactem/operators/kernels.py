@@ -9,7 +9,7 @@ from typing import Any
 
 from interactem.runtime import BytesMessage
 from interactem.runtime.errors import KernelError
-from interactem.runtime.operators import Kernel
+from interactem.runtime.kernels import Kernel
 
 __all__ = ["kernel_of", "with_bytes"]
 

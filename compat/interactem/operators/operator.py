@@ -15,7 +15,7 @@ from interactem.operators.classes import AsyncOperator
 from interactem.operators.kernels import kernel_of
 from interactem.runtime import data_directory, dependencies
 from interactem.runtime.errors import KernelError
-from interactem.runtime.operators import KERNEL
+from interactem.runtime.kernels import KERNEL
 
 __all__ = ["DATA_DIRECTORY", "AsyncOperator", "async_operator", "dependencies", "operator"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from interactem.runtime.context import Context
 from interactem.runtime.errors import PortError, ReturnTypeError
+from interactem.runtime.kernels import Kernel
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.operators import Kernel
 from interactem.runtime.typed_parameters import TypedParameters
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from interactem.runtime.classes import Lifecycle
 from interactem.runtime.context import Context
 from interactem.runtime.errors import KernelError, LifecycleError, SetUpError
+from interactem.runtime.kernels import Kernel
 from interactem.runtime.loops import Loop
-from interactem.runtime.operators import Kernel
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Running = Generator[Any, None, None] | AsyncGenerator[Any, None]

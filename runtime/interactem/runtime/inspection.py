@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from interactem.runtime.errors import LoadError
+from interactem.runtime.kernels import Kernel
 from interactem.runtime.loading import load
-from interactem.runtime.operators import Kernel
 from interactem.runtime.standard_output import reserved_output
 
 __all__ = ["describe", "main"]

@@ -15,7 +15,7 @@ from typing import Any
 
 from interactem.runtime.dependencies import dependencies_in
 from interactem.runtime.errors import LoadError
-from interactem.runtime.operators import KERNEL, Kernel
+from interactem.runtime.kernels import KERNEL, Kernel
 
 
 def load(path: Path, *, look: bool = False) -> Kernel:

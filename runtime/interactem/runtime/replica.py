@@ -24,8 +24,8 @@ from interactem.runtime.endings import Ending, FinishError
 from interactem.runtime.errors import StateError
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.inputs import Inputs
+from interactem.runtime.kernels import Kernel
 from interactem.runtime.lending import Lender, lender
-from interactem.runtime.operators import Kernel
 from interactem.runtime.outbox import Outbox
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import REPORT_SECONDS, FailureLog, Reporter

@@ -25,9 +25,9 @@ from interactem.runtime.context import Context
 from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
 from interactem.runtime.ids import file
+from interactem.runtime.kernels import KERNEL, Kernel
 from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.operators import KERNEL, Kernel
 from interactem.runtime.path_mapping import map_path, rules_in
 from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
 

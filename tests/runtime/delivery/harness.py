@@ -34,7 +34,7 @@ from interactem.runtime import slot as slots
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.ids import file
-from interactem.runtime.operators import KERNEL
+from interactem.runtime.kernels import KERNEL
 from interactem.runtime.replica import Replica
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names

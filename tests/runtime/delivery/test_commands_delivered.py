@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from delivery_harness import Collected, node, numbers, sink, source
 
+from interactem.runtime.kernels import KERNEL
 from interactem.runtime.loading import load
-from interactem.runtime.operators import KERNEL
 
 SPEC = {
     "id": "70dd71a7-5ebf-4515-8bf9-941d1284328c",

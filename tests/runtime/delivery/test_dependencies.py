@@ -12,7 +12,7 @@ from delivery_harness import Collected, message, node, numbers, sink, source
 from interactem.runtime import dependencies, operator
 from interactem.runtime.dependencies import dependencies_in
 from interactem.runtime.errors import SetUpError
-from interactem.runtime.operators import KERNEL
+from interactem.runtime.kernels import KERNEL
 
 
 def with_its(kernel, *functions):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from delivery_harness import Collected, message, numbers, sink, source
 
 from interactem.runtime import Context, operator
-from interactem.runtime.operators import KERNEL
+from interactem.runtime.kernels import KERNEL
 from interactem.runtime.replica import Replica
 from interactem.runtime.secrets import Mask
 from interactem.runtime.slot import Slot

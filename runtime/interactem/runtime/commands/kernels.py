@@ -14,7 +14,8 @@ from interactem.runtime.commands.persistent import PersistentOperator
 from interactem.runtime.commands.process import LAST_OUTPUT_SECONDS
 from interactem.runtime.commands.starting import program_problem
 from interactem.runtime.errors import LoadError
-from interactem.runtime.operators import KERNEL, Kernel, operator
+from interactem.runtime.kernels import KERNEL, Kernel
+from interactem.runtime.operators import operator
 from interactem.spec import OperatorSpec, SpecError, parse_operator
 
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from interactem.runtime.errors import ParametersError
 from interactem.runtime.failures import Failure
+from interactem.runtime.kernels import Kernel
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.operators import Kernel
 from interactem.runtime.sessions import INVALID, Request, Session, outcome_of
 from interactem.runtime.tasks import talking
 from interactem.runtime.tasks.lines import (

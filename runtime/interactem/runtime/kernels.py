@@ -1,0 +1,91 @@
+"""Kernels: users' functions, with what the runtime has to know to call them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interactem.runtime.classes import Operator
+from interactem.runtime.errors import KernelError
+from interactem.runtime.typed_parameters import model_of
+
+if TYPE_CHECKING:
+    from interactem.runtime.context import Context
+    from interactem.runtime.messages import BytesMessage
+
+KERNEL = "__interactem_kernel__"
+"""The attribute under which `@operator` leaves a function's `Kernel`."""
+
+NAMES = ("inputs", "parameters", "context", "trigger", "run_data")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A user's function with what the runtime has to know to call it.
+
+    `takes` holds which of `NAMES` its signature names, in its order. `dependencies` are set up before the first call
+    and torn down after the last. `loops` says that its event loop runs between calls too.
+    """
+
+    function: Callable[..., Any]
+    takes: tuple[str, ...]
+    generator: bool
+    coroutine: bool
+    finish: Kernel | None = None
+    replayable: bool = True
+    dependencies: tuple[Callable[..., Any], ...] = ()
+    loops: bool = False
+    make: Callable[[], Operator] | None = None
+    """Makes the instance of an operator that is a class."""
+    model: type[Any] | None = None
+    """The pydantic class that the kernel gets its parameters as."""
+    grace: float = 0.0
+    """Where it keeps to its time limit by itself: how long it may take to end after that, in seconds."""
+
+    def arguments(self, inputs: BytesMessage | None, parameters: object, context: Context) -> list[object]:
+        given: dict[str, object] = {
+            "inputs": inputs,
+            "parameters": parameters,
+            "context": context,
+            "trigger": context.trigger,
+        }
+        if "run_data" in self.takes:
+            given["run_data"] = {} if inputs is None else inputs.meta
+        return [given[name] for name in self.takes]
+
+
+def kernel_of(
+    function: Callable[..., Any], *, first: str | None, finish: Kernel | None = None, replayable: bool = True
+) -> Kernel:
+    """What `function` is called with, by its signature; `first` is what its first argument is, whatever its name.
+
+    Raises `KernelError` where the signature does not fit.
+    """
+    if not callable(function) or inspect.isclass(function):
+        advice = "; make the class from interactem.runtime.Operator" if inspect.isclass(function) else ""
+        raise KernelError(f"@operator takes a function, not {function!r}{advice}")
+    name = getattr(function, "__name__", repr(function))
+    takes: list[str] = []
+    for index, parameter in enumerate(inspect.signature(function).parameters.values()):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise KernelError(f"{name}: a kernel cannot take *{parameter.name}; name what it needs: {', '.join(NAMES)}")
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            raise KernelError(f"{name}: a kernel cannot take {parameter.name} by keyword only")
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            break  # it keeps its default: what a kernel is given is given by position
+        if parameter.name in NAMES:
+            takes.append(parameter.name)
+        elif index == 0 and first is not None:
+            takes.append(first)
+        elif parameter.default is parameter.empty:
+            raise KernelError(f"{name}: unknown argument {parameter.name!r}; a kernel takes {', '.join(NAMES)}")
+        else:
+            break
+    if first is None and {"inputs", "trigger"}.intersection(takes):
+        raise KernelError(f"{name}: a finish function takes parameters and context; there is no message at the end")
+    generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    coroutine = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    model = model_of(function)
+    return Kernel(function, tuple(takes), generator, coroutine, finish, replayable, model=model)
