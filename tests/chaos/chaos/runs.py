@@ -152,7 +152,7 @@ class Run:
                 self._url = event.get("broker", self._url)
             elif event["kind"] == "replica":
                 name = f"{event['operator']}.{event['replica']}"
-                if event["state"] == "starting":
+                if event["state"] in ("starting", "running"):  # the second of one that was taken over too
                     self._replicas[name] = int(event["id"])
                 else:
                     self._replicas.pop(name, None)
