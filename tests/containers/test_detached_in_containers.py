@@ -53,6 +53,19 @@ def supervisor(project):
     return shared.json.loads(record.read_text())["supervisor"]["pid"]
 
 
+def test_containers_work_on_and_are_taken_over(project):
+    names = start(project, unattended=600)
+    project.engine.command("kill", names[0])
+    project.do("pipeline", "attach", project.folder / "run", "--detach")
+    project.do("pipeline", "set", project.folder / "run", "numbers.rate=1000")
+    result = project.do("pipeline", "attach", project.folder / "run")
+    assert result["state"] == "completed"
+    assert project.kept() == squares(COUNT)
+    assert project.nothing_is_left()
+    started = [event["id"] for event in project.events("replica") if event["state"] == "starting"]
+    assert len(started) == len(names) + 1, "none but the one that was killed"
+
+
 def test_containers_end_by_themselves(project):
     start(project, unattended=0)
     assert project.nothing_is_left()

@@ -14,10 +14,11 @@ from interactem.cli.following import FOLLOW_SECONDS, NewLines, state_of
 from interactem.cli.output import print_json, say
 from interactem.cli.running import Screen, exit_code
 from interactem.engine import collect, detached
+from interactem.engine.errors import EngineError
 from interactem.engine.index import ENDED, RunIndex, RunRecord
 from interactem.engine.summaries import row_of
 from interactem.engine.visiting import connected
-from interactem.runtime.errors import TransportError
+from interactem.runtime.errors import SettingsError, TransportError
 
 
 def attach(record: RunRecord, *, detach: bool, allow_dead: bool, as_json: bool) -> int:
@@ -80,7 +81,7 @@ async def _watch(record: RunRecord, screen: Screen) -> None:
         told = msgpack.unpackb(message.data)
         screen.observe(told["state"], [row_of(name, numbers) for name, numbers in told["operators"].items()])
 
-    with suppress(TransportError, NatsError, OSError):
+    with suppress(EngineError, TransportError, SettingsError, NatsError, OSError):  # it may have ended just now
         async with connected(record) as (plan, storer):
             await storer.client.subscribe(plan.names.numbers, cb=show)
             await asyncio.Event().wait()

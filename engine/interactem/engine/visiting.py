@@ -17,7 +17,7 @@ from interactem.engine.plan import Plan
 from interactem.engine.preparing import read_plan
 from interactem.engine.results import collect
 from interactem.runtime.connections import Address, Storer, connect
-from interactem.runtime.errors import TransportError
+from interactem.runtime.errors import SettingsError, TransportError
 
 LOOK_SECONDS = 0.05
 START_SECONDS = 30.0
@@ -33,35 +33,38 @@ async def connected(record: RunRecord, broker: str | None = None) -> AsyncIterat
     folder = RunFolder.open(record.folder)
     plan = read_plan(folder.plan)
     async with AsyncExitStack() as stack:
-        record = await _with_broker(record)
-        if record.alive or (record.unattended and record.url):
-            address = Address(record.url, record.credentials)
-        else:
+        client = await _visit(record)
+        if client is None:
             stack.enter_context(folder.held())
             stack.callback(remove_secrets, plan.run)
             address = await _awakened(plan, folder, broker, stack)
-        client = await _connected(record, address)
+            client = await connect(address, _name(plan.run), patience=CHECK_SECONDS)
         stack.push_async_callback(client.close)
         storer = Storer(client)
         await storer.open()
         yield plan, storer
 
 
-async def _connected(record: RunRecord, address: Address) -> Client:
-    """A client of the run's broker. One that was lost with its keeper has another one, elsewhere, a little later.
+async def _visit(record: RunRecord) -> Client | None:
+    """A client of the broker of a run that goes on; None where it does not, or has ended in the meantime.
 
-    Raises `TransportError` where there is none.
+    A run that has lost its broker with its keeper has another one, elsewhere, a little later. Raises `TransportError`,
+    and `SettingsError`, where there is none.
     """
     until = asyncio.get_running_loop().time() + START_SECONDS
-    while True:
+    while (record := await _with_broker(record)).alive or (record.unattended and record.url):
         try:
-            return await connect(address, f"{record.run} visitor", patience=CHECK_SECONDS)
-        except TransportError:
+            return await connect(Address(record.url, record.credentials), _name(record.run), patience=CHECK_SECONDS)
+        except (TransportError, SettingsError):  # the credentials go with the broker
             if not record.alive or asyncio.get_running_loop().time() > until:
                 raise
-        record = await _with_broker(RunIndex().find(record.run))
-        if record.alive:
-            address = Address(record.url, record.credentials)
+        await asyncio.sleep(LOOK_SECONDS)
+        record = RunIndex().find(record.run)
+    return None
+
+
+def _name(run: str) -> str:
+    return f"{run} visitor"
 
 
 async def _with_broker(record: RunRecord) -> RunRecord:
