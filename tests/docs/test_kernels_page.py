@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from interactem.runtime import BytesMessage
+from interactem.runtime.kinds.sinks import FailedMessageError
 from interactem.runtime.loading import load
 from interactem.runtime.testing import call
 
@@ -22,7 +23,7 @@ def kernel(tmp_path):
     def find(name):
         (code,) = (block for block in blocks() if re.search(rf"def {name}\(", block))
         path = tmp_path / name / "run.py"
-        path.parent.mkdir()
+        path.parent.mkdir(exist_ok=True)
         path.write_text(code)
         return path
 
@@ -61,6 +62,21 @@ def test_sort(kernel):
 def test_count(kernel):
     answers = call(kernel("count"), parameters={"count": 3})
     assert [answer.data for answer in answers] == [b"0", b"1", b"2"]
+
+
+def test_letters(kernel):
+    answers = call(kernel("read"))
+    assert [answer.data for answer in answers] == [b"alpha", b"beta"]
+    assert call(kernel("read"), position="b") == []
+
+
+def test_archive(kernel, tmp_path):
+    good, bad = BytesMessage(data=b'{"name": "one"}'), BytesMessage(data=b"?")
+    [answer] = call(kernel("write"), [good, bad], outputs=tmp_path)
+    assert (answer.target, answer.data) == ("unreadable", b"?")
+    assert (tmp_path / "one.json").read_bytes() == good.data
+    with pytest.raises(FailedMessageError, match="the archive is not there yet"):
+        call(kernel("write"), BytesMessage(data=b'{"name": "one", "later": 1}'))
 
 
 def test_add_and_its_mean(kernel):

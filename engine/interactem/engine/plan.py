@@ -198,6 +198,7 @@ def make_plan(
                 tuple(sorted({index_of[edge.target.operator] for edge in graph.outgoing(key, port.name)})),
                 tuple(_partitions(graph, edge.target.operator) for edge in graph.outgoing(key, port.name)),
                 arena > 0 and bool(graph.outgoing(key, port.name)),
+                fallback=port.fallback,
             )
             for port in spec.outputs
         )
@@ -245,7 +246,7 @@ def connections_named(spec: OperatorSpec, parameters: Mapping[str, Any]) -> dict
 
 def _partitions(graph: Graph, key: str) -> int:
     """A sink remembers what it has written, so the same message must come to the same replica of it each time."""
-    return graph.operators[key].replicas if not graph.spec(key).outputs else 1
+    return graph.operators[key].replicas if graph.spec(key).is_sink else 1
 
 
 def _arena_of(graph: Graph, key: str, most: int) -> int:

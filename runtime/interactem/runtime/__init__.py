@@ -9,16 +9,22 @@ from interactem.runtime.classes import Operator
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import dependencies
 from interactem.runtime.errors import InteractemRuntimeError
+from interactem.runtime.kinds.sinks import Failed, Sink
+from interactem.runtime.kinds.sources import EndOfStream, Source
 from interactem.runtime.messages import BytesMessage, MessageHeader, MessageSubject
 from interactem.runtime.operators import operator
 
 __all__ = [
     "BytesMessage",
     "Context",
+    "EndOfStream",
+    "Failed",
     "InteractemRuntimeError",
     "MessageHeader",
     "MessageSubject",
     "Operator",
+    "Sink",
+    "Source",
     "data_directory",
     "dependencies",
     "operator",

@@ -48,6 +48,8 @@ class Output:
     """Of each edge."""
     shm: bool = False
     """Whether large messages go in shared memory: all that read them are on one host."""
+    fallback: bool = False
+    """Whether only what the kernel could not deal with goes here, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Assignment:
 
     @property
     def is_sink(self) -> bool:
-        return not self.outputs
+        return all(output.fallback for output in self.outputs)
 
     def to_value(self) -> dict[str, Any]:
         return {"version": VERSION, **asdict(self)}

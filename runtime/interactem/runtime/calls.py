@@ -9,6 +9,7 @@ from typing import Any
 from interactem.runtime.context import Context
 from interactem.runtime.errors import PortError, ReturnTypeError
 from interactem.runtime.kernels import Kernel
+from interactem.runtime.kinds.sinks import Failed
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.typed_parameters import TypedParameters
 
@@ -102,6 +103,8 @@ class Caller:
             if result.target is not None and result.target not in self.ports:
                 raise PortError(result.target, self.ports)
             return [result]
+        if isinstance(result, Failed):
+            raise result.error()
         if not isinstance(result, (list, tuple)):
             raise ReturnTypeError(result)
         messages: list[BytesMessage] = []

@@ -38,6 +38,8 @@ class Checkpoint:
     finished: bool = False
     drained: bool = False
     resumes: bool = False
+    place: bytes = b""
+    """The position that a source that reads has given itself, encoded; empty before the first."""
 
 
 def encode_state(state: dict[str, Any]) -> bytes:
@@ -70,6 +72,7 @@ def encode(checkpoint: Checkpoint, state: bytes) -> bytes:
             checkpoint.finished,
             checkpoint.drained,
             checkpoint.resumes,
+            checkpoint.place,
         ]
     )
     return packed
@@ -81,7 +84,9 @@ def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkp
         version, *rest = msgpack.unpackb(packed, strict_map_key=False)
         if version != VERSION:
             raise WireError(f"a checkpoint of version {version!r}; this runtime reads {VERSION}")
-        state, applied, position, epoch, outbox, finishes, finished, drained, resumes = rest
+        if len(rest) == 9:
+            rest.append(b"")  # of before there were sources that read
+        state, applied, position, epoch, outbox, finishes, finished, drained, resumes, place = rest
         checkpoint = Checkpoint(
             decode_state(state),
             AppliedIds.from_value(applied, partitions),
@@ -92,6 +97,7 @@ def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkp
             finished,
             drained,
             resumes,
+            place,
         )
     except WireError:
         raise
@@ -104,6 +110,8 @@ def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkp
 def _check(checkpoint: Checkpoint) -> None:
     counts = (checkpoint.position, checkpoint.epoch, checkpoint.finishes)
     flags = (checkpoint.finished, checkpoint.drained, checkpoint.resumes)
+    if type(checkpoint.place) is not bytes:
+        raise WireError("not a checkpoint: its place is not what it should be")
     if type(checkpoint.state) is not dict or {*map(type, counts)} != {int} or {*map(type, flags)} != {bool}:
         raise WireError("not a checkpoint: its state, counts or flags are not what they should be")
     if min(counts) < 0:

@@ -19,6 +19,10 @@ STEPS: tuple[Step, ...] = ("start", "stop", "cleanup", "cancel")
 """The methods of the lifecycle beside `run`: they take nothing."""
 
 
+KERNELS = ("read", "ack", "write", "update")
+"""What the kernels of classes of other kinds are called."""
+
+
 class Operator:
     """The base of operators that are classes: override `run`, and of the others what is needed. Put `@operator` above.
 
@@ -60,7 +64,7 @@ class Operator:
 
 def asynchronous(target: Operator | type[Operator]) -> bool:
     """Whether any of its methods is for an event loop."""
-    methods = [getattr(target, name) for name in (*STEPS, "run")]
+    methods = [getattr(target, name, None) for name in (*STEPS, "run", *KERNELS)]
     return any(inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method) for method in methods)
 
 
@@ -89,6 +93,12 @@ class Lifecycle:
         if self.state is not State.STARTED:  # the one step that is taken for every message
             lifecycle.begin(self.state, "run")
         return self.operator.run(*given)
+
+    def call(self, name: str, *given: object) -> Any:
+        """The same for an operator whose kernel is another method."""
+        if self.state is not State.STARTED:
+            lifecycle.begin(self.state, "run")
+        return getattr(self.operator, name)(*given)
 
     def stop(self) -> None:
         self._step("stop", self.operator.stop)

@@ -70,6 +70,8 @@ class Context:
     """Where working folders are made: the replica's own; None for the system's folder of temporary files."""
     path_rules: tuple[PathRule, ...] = ()
     """Where files lie on this machine that were named on another one."""
+    reading: tuple[Any, int] = (None, 0)
+    """Of a source that reads: the position that it reads from, and how many messages it is asked for at most."""
     _message: BytesMessage | None = None
     _folder: Path | None = None
     _folder_of: tuple[object, ...] = ()

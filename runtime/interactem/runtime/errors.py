@@ -5,6 +5,7 @@ InteractemRuntimeError
 │   └── LoadError          run.py does not import, or has no operator in it
 ├── ReturnTypeError        a kernel returned something that is not a message
 ├── PortError              a message was sent to a port that the operator does not have
+├── FallbackError          a message is for a fallback that the pipeline connects to nothing
 ├── ArrayError             a message does not hold an array
 ├── SetUpError             the dependencies of a kernel cannot be set up
 ├── LifecycleError         a step of an operator's lifecycle is not its turn
@@ -65,6 +66,14 @@ class PortError(InteractemRuntimeError, ValueError):
         super().__init__(f"there is no output port {port!r}; the operator declares: {ports}")
         self.port = port
         self.known = known
+
+
+class FallbackError(InteractemRuntimeError, LookupError):
+    """A message is for a fallback that nothing is connected to: it would be lost."""
+
+    def __init__(self, port: str | None) -> None:
+        super().__init__(f"nothing is connected to the fallback {port!r}: the message would be lost; add an edge to it")
+        self.port = port
 
 
 class ArrayError(InteractemRuntimeError, ValueError):

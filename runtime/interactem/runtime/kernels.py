@@ -41,6 +41,10 @@ class Kernel:
     """Makes the instance of an operator that is a class."""
     model: type[Any] | None = None
     """The pydantic class that the kernel gets its parameters as."""
+    acknowledge: Callable[[Context, Any], Any] | None = None
+    """Tells a source that reads up to which position everything that it has sent is stored durably."""
+    reads: bool = False
+    """Whether it is a source that reads from a position."""
     grace: float = 0.0
     """Where it keeps to its time limit by itself: how long it may take to end after that, in seconds."""
 

@@ -6,11 +6,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from interactem.runtime.classes import Operator, asynchronous, started
 from interactem.runtime.errors import KernelError
 from interactem.runtime.kernels import KERNEL, Kernel, kernel_of
+from interactem.runtime.kinds.classes import class_of, finish_of, maker, source_kernel
+from interactem.runtime.kinds.sinks import Sink, sinking
+from interactem.runtime.kinds.sources import Source, reading_kernel, reads
 
 if TYPE_CHECKING:
     from interactem.runtime.context import Context
@@ -58,47 +61,119 @@ class OperatorDecorator:
             return decorate
         return _decorate(function, finish, replayable)
 
+    @overload
+    def source(self, function: Function, /) -> Function: ...
+    @overload
+    def source(
+        self,
+        /,
+        *,
+        ack: Callable[..., Any] | None = None,
+        finish: Callable[..., Any] | None = None,
+        replayable: bool = True,
+    ) -> Callable[[Function], Function]: ...
+    def source(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        ack: Callable[..., Any] | None = None,
+        finish: Callable[..., Any] | None = None,
+        replayable: bool = True,
+    ) -> Function | Callable[[Function], Function]:
+        """Make a source: of a generator or a function as with `@operator`, or of what reads from positions.
+
+        The latter is a class made from `Source`, an instance of one, or a function with an argument `position`, which
+        is then what `Source.read` is; `ack` is its `Source.ack`. Raises `KernelError` where that does not fit.
+        """
+
+        def decorate(function: Function) -> Function:
+            return _decorate_source(function, ack, finish, replayable)
+
+        return decorate if function is None else decorate(function)
+
+    @overload
+    def sink(self, function: Function, /) -> Function: ...
+    @overload
+    def sink(self, /, *, finish: Callable[..., Any] | None = None) -> Callable[[Function], Function]: ...
+    def sink(
+        self, function: Function | None = None, /, *, finish: Callable[..., Any] | None = None
+    ) -> Function | Callable[[Function], Function]:
+        """Make a sink: a function, or a class made from `Sink`, that says what became of each message.
+
+        It returns None where all is well, `Failed(why)` for a message to be tried again, and `message.to(port)` for one
+        that goes to a fallback, an output port that is marked so in `operator.json`. Raises `KernelError` for what
+        yields.
+        """
+
+        def decorate(function: Function) -> Function:
+            finisher = None if finish is None else kernel_of(finish, first=None)
+            setattr(function, KERNEL, sinking(_kernel(function, finisher, True)))
+            return function
+
+        return decorate if function is None else decorate(function)
+
 
 operator = OperatorDecorator()
 
 
-def _decorate(function: Function, finish: Callable[..., Any] | None, replayable: bool) -> Function:
+def _decorate_source(
+    function: Function, ack: Callable[..., Any] | None, finish: Callable[..., Any] | None, replayable: bool
+) -> Function:
     finisher = None if finish is None else kernel_of(finish, first=None)
-    if isinstance(function, Operator) or (inspect.isclass(function) and issubclass(function, Operator)):
-        kernel = _class_kernel(function, finisher, replayable)
-    else:
-        kernel = kernel_of(function, first="inputs", finish=finisher, replayable=replayable)
-    setattr(function, KERNEL, kernel)
+    if _is(function, Source):
+        if ack is not None:
+            raise KernelError(f"{_name(function)}: a class has a method ack; it is not given one")
+        setattr(function, KERNEL, source_kernel(cast("type[Source] | Source", function), finisher, replayable))
+        return function
+    if not inspect.isclass(function) and callable(function) and reads(function):
+        acknowledge = None if ack is None else lambda context, position: ack(position)
+        setattr(function, KERNEL, reading_kernel(function, acknowledge, finish=finisher, replayable=replayable))
+        return function
+    if ack is not None:
+        raise KernelError(f"{_name(function)}: ack is for a source that reads from a position: read(position, most)")
+    return _decorate(function, finish, replayable)
+
+
+def _name(function: object) -> str:
+    return str(getattr(function, "__name__", repr(function)))
+
+
+def _decorate(function: Function, finish: Callable[..., Any] | None, replayable: bool) -> Function:
+    if _is(function, Source):
+        return _decorate_source(function, None, finish, replayable)
+    finisher = None if finish is None else kernel_of(finish, first=None)
+    kernel = _kernel(function, finisher, replayable)
+    setattr(function, KERNEL, sinking(kernel) if _is(function, Sink) else kernel)
     return function
 
 
-def _class_kernel(target: type[Operator] | Operator, finish: Kernel | None, replayable: bool) -> Kernel:
-    """`run` is the kernel: of the one instance that is made, or given."""
-    cls = target if isinstance(target, type) else type(target)
-    if not callable(getattr(cls, "run", None)):
-        raise KernelError(f"{cls.__name__}: an operator that is a class has a method run(self, …)")
-    if isinstance(target, type):
-        _check_made(target)
-    kernel = kernel_of(MethodType(cls.run, target), first="inputs", finish=finish, replayable=replayable)
+def _kernel(function: Any, finish: Kernel | None, replayable: bool) -> Kernel:
+    if not _is(function, Operator):
+        return kernel_of(function, first="inputs", finish=finish, replayable=replayable)
+    return _class_kernel(function, finish, replayable, "write" if _is(function, Sink) else "run")
+
+
+def _is(target: object, base: type[Operator]) -> bool:
+    """Whether it is a class made from `base`, or an instance of one."""
+    return isinstance(target, base) or (inspect.isclass(target) and issubclass(target, base))
+
+
+def _class_kernel(target: type[Operator] | Operator, finish: Kernel | None, replayable: bool, method: str) -> Kernel:
+    """A method is the kernel: of the one instance that is made, or given."""
+    cls = class_of(target, method)
+    bound = MethodType(getattr(cls, method), target)
+    kernel = kernel_of(bound, first="inputs", finish=finish, replayable=replayable)
 
     def run(context: Context, *given: object) -> Any:
         return started(context, cls).run(*given)
 
-    def end(context: Context, *given: object) -> Any:
-        return started(context, cls).operator.finish(*given)  # type: ignore[attr-defined]
+    def call(context: Context, *given: object) -> Any:
+        return started(context, cls).call(method, *given)
 
-    if finish is None and hasattr(cls, "finish"):
-        finish = kernel_of(MethodType(cls.finish, target), first=None)
-        finish = replace(finish, function=end, takes=("context", *finish.takes))
-    run.__name__ = cls.__name__
-    make = target if isinstance(target, type) else lambda: target
+    finish = finish_of(target) if finish is None else finish
+    function = run if method == "run" else call
+    function.__name__ = cls.__name__
     takes = ("context", *kernel.takes)
-    return replace(kernel, function=run, takes=takes, make=make, finish=finish, loops=asynchronous(target))
-
-
-def _check_made(cls: type[Operator]) -> None:
-    try:
-        inspect.signature(cls).bind()
-    except TypeError as error:
-        advice = f"give an instance: step = operator({cls.__name__}(…))"
-        raise KernelError(f"{cls.__name__} cannot be made without arguments ({error}); {advice}") from None
+    kernel = replace(kernel, make=maker(target), loops=asynchronous(target))
+    return replace(kernel, function=function, takes=takes, finish=finish)

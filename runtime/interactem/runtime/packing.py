@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from interactem.runtime import wire
 from interactem.runtime.assignment import Assignment
-from interactem.runtime.errors import MessageTooLargeError
+from interactem.runtime.errors import FallbackError, MessageTooLargeError
 from interactem.runtime.ids import Series
 from interactem.runtime.lending import Loan
 from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage, loan_of
@@ -31,7 +31,10 @@ class Packing:
     ) -> None:
         self.ports = tuple(output.port for output in assignment.outputs)
         read = {output.port: index for index, output in enumerate(assignment.outputs) if output.edges}
-        self._outputs: dict[str | None, tuple[int, ...]] = {None: tuple(read.values())}
+        fallbacks = {output.port for output in assignment.outputs if output.fallback}
+        self._nowhere = fallbacks - read.keys()
+        everyone = tuple(index for port, index in read.items() if port not in fallbacks)
+        self._outputs: dict[str | None, tuple[int, ...]] = {None: everyone}
         self._outputs |= {port: (read[port],) if port in read else () for port in self.ports}
         self._check = outbox.check_size
         self._small = outbox.small
@@ -65,6 +68,8 @@ class Packing:
             self._check(packed)
         if len(outputs) == 1:
             made.append((outputs[0], packed))
+        elif not outputs and message.target in self._nowhere:
+            raise FallbackError(message.target)
         else:
             made.extend([(output, packed) for output in outputs])
         return weight
@@ -88,6 +93,8 @@ class Packing:
         if view.nbytes > assignment.max_message:
             raise MessageTooLargeError(view.nbytes, assignment.max_message)
         outputs = self._outputs[message.target]
+        if not outputs and message.target in self._nowhere:
+            raise FallbackError(message.target)
         near = [output for output in outputs if assignment.outputs[output].shm]
         far = [output for output in outputs if output not in near]
         placed = None

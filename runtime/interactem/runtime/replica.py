@@ -87,10 +87,12 @@ class Replica:
         )
         outbox.views = views = Views(arenas, assignment.most_kept, context.logger)
         outbox.arena = arena = self._arena(assignment, context, arenas)
-        # what a checkpoint has in it must outlast shared memory
+        # what a checkpoint has in it must outlast shared memory, and what a source is told to forget
+        must_last = kernel.acknowledge is not None
         packing = Packing(assignment, outbox)
         sharing = packing if arena is None else Packing(
-            assignment, outbox, copies=lambda: effects.active and not assignment.is_source, told=self._tell_once
+            assignment, outbox, copies=lambda: must_last or (effects.active and not assignment.is_source),
+            told=self._tell_once,
         )  # fmt: skip
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
         self._dependencies = Dependencies(kernel, context)
@@ -202,6 +204,8 @@ class Replica:
         if self._source is not None:
             self._hearing.hear_readers()
         self._transport.finish()
+        if self._source is not None:
+            self._source.acknowledge()
 
     def _finish(self) -> None:
         """The finish function, everything stored, and a record that says so."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from interactem.runtime import checkpoint as checkpoints
@@ -17,8 +18,10 @@ from interactem.runtime.errors import InteractemRuntimeError, MessageTooLargeErr
 from interactem.runtime.failures import Failure, backoff, is_last
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import NO_SERIES, source_id, source_name
+from interactem.runtime.kinds.acknowledging import Acknowledging
+from interactem.runtime.kinds.sources import EndOfStream, pack_position, pairs, unpack_position
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
+from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Sent
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.subjects import Names
@@ -68,6 +71,8 @@ class Source:
         self._series = NO_SERIES  # of the first message at each position
         self._state = b""  # as it was stored last, encoded
         self._marked = False  # whether what this incarnation begins with is stored
+        self._place = b""  # of a source that reads: its own position, encoded
+        self._acknowledging = Acknowledging(caller, reporter, log)
         outbox.locate = self._locate
 
     def produce(self) -> None:
@@ -81,21 +86,36 @@ class Source:
         try:
             self._produce()
         finally:
-            checkpoint.position = self._position
+            checkpoint.position, checkpoint.place = self._position, self._place
+
+    def acknowledge(self) -> None:
+        """Everything is stored: see to it that a source that reads knows. Raises `SourceError`."""
+        if self._effects.checkpoint.place:
+            self._acknowledging.stored(self._effects.checkpoint.place)
+        try:
+            self._acknowledging.end(self._hearing, self._assignment.max_attempts)
+        except Exception as error:
+            raise SourceError(
+                f"ack failed {self._assignment.max_attempts} times in a row: {type(error).__name__}: {error}; "
+                "all that was read is stored, and ack is called again when the run is resumed"
+            ) from error
 
     def _produce(self) -> None:
         failures = 0
         while not self._hearing.told_to_finish:
-            start = self._position
+            start = self._position, self._place
             try:
                 self._context.attempt = failures + 1
+                if self._kernel.reads:
+                    self._read()
+                    return
                 if self._kernel.generator:
                     self._run_generator()
                     return
                 self._call_repeatedly()
             except Exception as error:
                 self._outbox.check()
-                failures = 1 if self._position != start else failures + 1
+                failures = 1 if (self._position, self._place) != start else failures + 1
                 self._failed(error, failures)
 
     def _failed(self, error: Exception, failures: int) -> None:
@@ -115,6 +135,8 @@ class Source:
             checkpoint.epoch += 1
             checkpoint.position = 0
         self._position, self._state = checkpoint.position, self._effects.snapshot_bytes
+        self._place = checkpoint.place
+        self._acknowledging.stored(self._place)  # nobody knows whether it was told
         self._name = source_name(self._context.operator, self._context.replica, checkpoint.epoch)
         self._series = source_id(self._name, 0).series
 
@@ -123,15 +145,18 @@ class Source:
 
         A function that is called again and does not ask for its position has no beginning to go back to.
         """
-        goes_on = checkpoint.resumes or self._kernel.generator
+        goes_on = checkpoint.resumes or self._kernel.generator or self._kernel.reads
         return self._effects.restored and not (goes_on and self._kernel.replayable)
 
     def _mark_beginning(self) -> None:
         """Before anything is sent that cannot be made again: have it stored that this epoch is taken."""
         self._marked = True
-        if not (self._kernel.replayable and (self._kernel.generator or self._context.position_used)):
+        kernel = self._kernel
+        if not (kernel.replayable and (kernel.generator or kernel.reads or self._context.position_used)):
             self._effects.store_now()
-        elif self._outbox.arena is not None:  # should shared memory be lost, it can be run again from its beginning
+        elif (
+            self._outbox.arena is not None and kernel.acknowledge is None
+        ):  # should shared memory be lost, it can be run again from its beginning
             self._outbox.put(Work(then=[Store(self._replayable, b"{}")]))
 
     # calling
@@ -159,6 +184,31 @@ class Source:
                 if self._look():
                     return
                 called = time.perf_counter()
+
+    def _read(self) -> None:
+        """Read from where the last message was, again and again, until there is nothing more."""
+        idle, context = IDLE_FIRST, self._context
+        while not self._hearing.told_to_finish:
+            self._acknowledging.look()
+            start = context._position = self._position
+            context.reading = unpack_position(self._place), BATCH_MESSAGES
+            called = time.perf_counter()
+            try:
+                for messages, position in self._limited(self._pairs()):
+                    weight = self._emit(messages, pack_position(position))
+                    if (weight > BATCH_BYTES or time.monotonic() >= self._look_at) and self._look():
+                        return
+            except EndOfStream:
+                return
+            self._counts.kernel_times.record(time.perf_counter() - called)
+            if self._position != start:
+                idle = IDLE_FIRST
+                continue
+            self._hearing.pause(idle)
+            idle = min(IDLE_MOST, idle * 2)
+
+    def _pairs(self) -> Iterable[tuple[Any, Any]]:
+        yield from pairs(self._caller.invoke(None, self._hearing.parameters))
 
     def _call_repeatedly(self) -> None:
         idle = IDLE_FIRST
@@ -199,13 +249,17 @@ class Source:
         self._hearing.look()
         while not self._hearing.told_to_finish and not self._outbox.wait_for_room(0.2):
             self._hearing.look()
+        self._acknowledging.look()
         self._look_at = time.monotonic() + LOOK_SECONDS
         return self._hearing.told_to_finish
 
     # sending
 
-    def _emit(self, result: Any) -> int:
-        """Send what was yielded once: nothing of it, if any of it cannot be sent. Returns its weight."""
+    def _emit(self, result: Any, place: bytes = b"") -> int:
+        """Send what was yielded once: nothing of it, if any of it cannot be sent. Returns its weight.
+
+        `place` is where a source that reads is then.
+        """
         made: list[Sent] = []
         if type(result) is BytesMessage and result.target is None:
             weight = self._packing.pack_into(made, result, self._series, self._position)
@@ -216,8 +270,9 @@ class Source:
         if self._context.state_used:
             self._snapshot_state()
         self._position += 1
+        self._place = place
         self._counts.sent += len(made)
-        self._outbox.send(made, weight, (self._position, self._state))
+        self._outbox.send(made, weight, (self._position, self._state, place))
         return weight
 
     def send_beside(self, made: list[Sent], weight: int) -> None:
@@ -227,7 +282,7 @@ class Source:
         if self._context.state_used:
             self._snapshot_state()
         self._counts.sent += len(made)
-        self._outbox.send(made, weight, (self._position, self._state))
+        self._outbox.send(made, weight, (self._position, self._state, self._place))
 
     def _pack_several(self, made: list[Sent], result: Any) -> int:
         weight = 0
@@ -241,14 +296,18 @@ class Source:
             raise MessageTooLargeError(len(state), most, "a source's context.state")
         self._state = state
 
-    def _locate(self, mark: tuple[int, bytes]) -> Store:
+    def _locate(self, mark: tuple[int, bytes, bytes]) -> Store:
         """What is stored of a position: called by the transport's thread, for the latest one alone."""
-        position, state = mark
+        position, state, own = mark
         checkpoint = self._effects.checkpoint
         place = Checkpoint(
             position=position,
             epoch=checkpoint.epoch,
             finishes=checkpoint.finishes,
             resumes=checkpoint.resumes or self._context.position_used,
+            place=own,
         )
-        return Store(self._record, checkpoints.encode(place, state))
+        return Store(self._record, checkpoints.encode(place, state), stored=partial(self._located, own))
+
+    def _located(self, own: bytes, sequence: int, again: bool) -> None:
+        self._acknowledging.stored(own)

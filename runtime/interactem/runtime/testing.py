@@ -26,6 +26,7 @@ from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
 from interactem.runtime.ids import file
 from interactem.runtime.kernels import KERNEL, Kernel
+from interactem.runtime.kinds.rehearsing import read_through
 from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.path_mapping import map_path, rules_in
@@ -53,7 +54,7 @@ def call(
     limit: int | None = None,
     attempt: int = 1,
     state: dict[str, Any] | None = None,
-    position: int = 0,
+    position: Any = None,
     finish: bool = False,
 ) -> list[BytesMessage]:
     """What an operator makes of a message, or of several, one after the other.
@@ -65,8 +66,8 @@ def call(
 
     `mounts` are files or folders by the name of their parameter; the kernel sees them in its data directory.
     `outputs` is where a sink writes (default: a folder that is gone afterwards). `state` is what `context.state`
-    holds, changed in place; `attempt` and `position` are what the context says. `finish` calls the function for the
-    end of the stream at last.
+    holds, changed in place; `attempt` and `position` are what the context says, or where a source reads from.
+    `finish` calls the function for the end of the stream at last.
 
     A message goes to the input port that it was made for with `message.to(port)`, which only an operator with several
     needs; `target` of a result is the output port that it is addressed to, None for every one.
@@ -108,7 +109,7 @@ class Operator:
         outputs: Path | None = None,
         attempt: int = 1,
         state: dict[str, Any] | None = None,
-        position: int = 0,
+        position: Any = None,
         init_data: Mapping[str, Any] | None = None,
     ) -> None:
         self._target = operator
@@ -119,7 +120,8 @@ class Operator:
         self.context.path_rules = rules = rules_in(os.environ)
         self._mounts = {name: Path(map_path(rules, str(path))) for name, path in self._mounts.items()}
         self.context._state = {} if state is None else state
-        self.context._position = position
+        self.context._position = position if isinstance(position, int) else 0
+        self.context.reading = position, 0
         self.context.init_data = dict(self.parameters if init_data is None else init_data)
         self._outputs = outputs
         self._count = 0
@@ -190,11 +192,14 @@ class Operator:
     def produce(self, limit: int | None = None) -> list[BytesMessage]:
         """What a source sends, up to `limit` messages.
 
-        A generator is run to its end; a function is called until it returns None, once where there is no limit.
+        A generator is run to its end; a function is called until it returns None, once where there is no limit. One
+        that reads is read from its position until it has nothing, and told to where it was read.
         """
         if self.spec is not None and self.spec.inputs:
             names = ", ".join(port.name for port in self.spec.inputs)
             raise InputError(f"{self.folder.name} is not a source: give it a message for its input ({names})")
+        if self.kernel.reads:
+            return [_sent(message) for message in read_through(self._caller, self.parameters, limit)]
         if self.kernel.generator or limit is None:
             return list(islice(self._results(self._caller, None), limit))
         results: list[BytesMessage] = []

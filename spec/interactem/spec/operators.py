@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from interactem.spec.commands import CommandSpec
 from interactem.spec.errors import ParameterValueError, Problem, SpecError
-from interactem.spec.models import Name, SpecModel, distinct, null_is_empty
+from interactem.spec.models import Name, SpecModel, distinct, null_is_empty, refuse
 from interactem.spec.parameters import OperatorSpecParameter, coerce
 from interactem.spec.resources import Resources
 from interactem.spec.values import Value
@@ -45,7 +45,8 @@ class OperatorSpecInput(OperatorSpecPort):
 
 
 class OperatorSpecOutput(OperatorSpecPort):
-    pass
+    fallback: bool = False
+    """Whether only what the kernel could not deal with goes here, by its name: a sink may have such ports."""
 
 
 class OperatorSpecTag(SpecModel):
@@ -89,7 +90,7 @@ class OperatorSpec(SpecModel):
     inputs: Annotated[tuple[OperatorSpecInput, ...], null_is_empty(OperatorSpecInput), AfterValidator(distinct)] = ()
     """The input ports; an operator without is a source."""
     outputs: Annotated[tuple[OperatorSpecOutput, ...], null_is_empty(OperatorSpecOutput), AfterValidator(distinct)] = ()
-    """The output ports; an operator without is a sink."""
+    """The output ports; an operator without, or with none but fallbacks, is a sink."""
     parameters: Annotated[
         tuple[OperatorSpecParameter, ...], null_is_empty(OperatorSpecParameter), AfterValidator(distinct)
     ] = ()
@@ -110,6 +111,18 @@ class OperatorSpec(SpecModel):
     """The most that one replica may have of its machine, in a container."""
     command: CommandSpec | None = None
     """The executable that does the work, in place of a kernel in run.py."""
+
+    @model_validator(mode="after")
+    def _falls_back_from_something(self) -> Self:
+        names = [port.name for port in self.outputs if port.fallback]
+        if names and not self.inputs:
+            raise refuse(f"the output {names[0]!r} is a fallback, and nothing is sent to a source", "leave it out")
+        return self
+
+    @property
+    def is_sink(self) -> bool:
+        """Whether its effects are its own: it sends nothing on, but for what goes to a fallback."""
+        return all(port.fallback for port in self.outputs)
 
     @property
     def embarrassing(self) -> bool:

@@ -117,6 +117,11 @@ class Node:
     replicas: int = 1
     parameters: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def is_sink(self) -> bool:
+        return set(self.outputs) <= set(self.fallbacks)
 
 
 def source(kernel: Callable[..., Any], *outputs: str, **options: Any) -> Node:
@@ -133,8 +138,9 @@ def node(
     return Node(kernel, outputs or ("out",), replicas, parameters or {}, options)
 
 
-def sink(kernel: Callable[..., Any] | Collected, *, replicas: int = 1, **options: Any) -> Node:
-    return Node(kernel.kernel if isinstance(kernel, Collected) else kernel, (), replicas, {}, options)
+def sink(kernel: Callable[..., Any] | Collected, *fallbacks: str, replicas: int = 1, **options: Any) -> Node:
+    kernel = kernel.kernel if isinstance(kernel, Collected) else kernel
+    return Node(kernel, fallbacks, replicas, {}, options, fallbacks)
 
 
 def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any) -> Plan:
@@ -144,7 +150,7 @@ def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any
         tuple(_port(part, default) for part, default in zip(e.split(">"), ("out", "in"), strict=True)) for e in edges
     ]
     stream = {key: n for n, key in enumerate((name, port) for name, nd in nodes.items() for port in nd.outputs)}
-    parts = {name: nd.replicas if not nd.outputs else 1 for name, nd in nodes.items()}
+    parts = {name: nd.replicas if nd.is_sink else 1 for name, nd in nodes.items()}
     operators = []
     for name, nd in nodes.items():
         inputs = tuple(
@@ -157,7 +163,16 @@ def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any
             out = [(number, target[0]) for number, (begin, target) in enumerate(parsed) if begin == (name, port)]
             readers = tuple(sorted({index[reader] for _, reader in out}))
             most = max((parts[reader] for _, reader in out), default=1)
-            outputs.append(Output(port, stream[name, port], most, tuple(number for number, _ in out), readers))
+            outputs.append(
+                Output(
+                    port,
+                    stream[name, port],
+                    most,
+                    tuple(number for number, _ in out),
+                    readers,
+                    fallback=port in nd.fallbacks,
+                )
+            )
         assignment = Assignment(
             run, index[name], name, nd.replicas, inputs, tuple(outputs), **{"ack_wait": 2.0, **options, **nd.options}
         )

@@ -260,6 +260,8 @@ class MemoryTransport:
 
     def _store(self, item: Store) -> None:
         self._broker.store(item, self)
+        if item.stored is not None:
+            item.stored(0, False)
 
     def _settle(self, delivery: Delivery) -> None:
         self._broker.settle(self, delivery)
