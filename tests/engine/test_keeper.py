@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from interactem.engine import keeping
 from interactem.engine import kept_run as module
 from interactem.engine.errors import EngineError, LaunchError
 from interactem.engine.folders import RunFolder
@@ -104,6 +105,18 @@ def test_the_next_supervisor_finds_what_the_first_one_has_started(scenario):
         world.launcher.handles[0].end(Exit(code=7))
         assert await waiting == Exit(code=7)
         await second.ask("end")
+
+    scenario(test)
+
+
+def test_one_of_another_version_is_left_alone(scenario, monkeypatch):
+    async def test(world):
+        gone(await world.begin())
+        with monkeypatch.context() as newer:
+            newer.setattr(keeping, "VERSION", 2)
+            with pytest.raises(EngineError, match="speaks version 1, this interactem version 2; use the interactem"):
+                await world.next()
+        await (await world.next()).ask("end")
 
     scenario(test)
 

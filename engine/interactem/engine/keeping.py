@@ -22,6 +22,7 @@ from interactem.engine.index import KeeperRecord, ProcessIdentity
 from interactem.engine.keeper import SOCKET
 from interactem.engine.kept import (
     LINE_BYTES,
+    VERSION,
     connecting,
     error_from_value,
     exit_from_value,
@@ -64,7 +65,10 @@ class Keeper:
 
     @classmethod
     async def join(cls, record: KeeperRecord) -> Keeper:
-        """Take the place of a supervisor that is gone. Raises `KeeperLostError`."""
+        """Take the place of a supervisor that is gone.
+
+        Raises `KeeperLostError`, and `EngineError` for one that another version of interactem has started.
+        """
         try:
             return await cls(record)._open(connecting(record.socket))
         except OSError:
@@ -74,6 +78,11 @@ class Keeper:
         reader, self._writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_BYTES)
         self._listening = asyncio.create_task(self._listen(reader))
         opened = await self.ask("open")
+        if (version := opened.get("version", 0)) != VERSION:
+            self._writer.close()
+            self._listening.cancel()
+            words = f"the run's keeper speaks version {version}, this interactem version {VERSION}"
+            raise EngineError(f"{words}; use the interactem that the run was started with")
         self.has_broker = bool(opened["broker"])
         for value in opened["replicas"]:
             handle = KeptHandle(self, value["number"], value["id"])

@@ -20,6 +20,8 @@ from pydantic import TypeAdapter
 from interactem.engine.errors import BrokerError, EngineError, LaunchError
 from interactem.engine.launchers import Exit, Launch
 
+VERSION = 1
+"""Of this language. A keeper of another one is left alone."""
 LINE_BYTES = 16 * 2**20
 LONGEST_PATH = 100
 """Of a socket; systems allow hardly more."""

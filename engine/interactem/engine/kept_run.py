@@ -13,7 +13,7 @@ from typing import Any
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.errors import EngineError
 from interactem.engine.folders import RunFolder
-from interactem.engine.kept import exit_to_value, launch_from_value
+from interactem.engine.kept import VERSION, exit_to_value, launch_from_value
 from interactem.engine.launchers import Handle, Launch, Launcher
 from interactem.engine.launching import make_launcher
 from interactem.engine.logs import ReplicaLog
@@ -109,6 +109,7 @@ class KeptRun:
         if self._launcher is None:
             self._launcher = await make_launcher(self._plan, self._record)
         return {
+            "version": VERSION,
             "replicas": [kept.to_value() for kept in self._kept.values()],
             "broker": self._broker is not None,
         }
