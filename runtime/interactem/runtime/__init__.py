@@ -9,22 +9,30 @@ from interactem.runtime.classes import Operator
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import dependencies
 from interactem.runtime.errors import InteractemRuntimeError
+from interactem.runtime.kinds.reduce.reduction import Reduce
 from interactem.runtime.kinds.sinks import Failed, Sink
 from interactem.runtime.kinds.sources import EndOfStream, Source
 from interactem.runtime.messages import BytesMessage, MessageHeader, MessageSubject
 from interactem.runtime.operators import operator
+from interactem.runtime.windows import Every, Fixed, Session, Sliding, Window
 
 __all__ = [
     "BytesMessage",
     "Context",
     "EndOfStream",
+    "Every",
     "Failed",
+    "Fixed",
     "InteractemRuntimeError",
     "MessageHeader",
     "MessageSubject",
     "Operator",
+    "Reduce",
+    "Session",
     "Sink",
+    "Sliding",
     "Source",
+    "Window",
     "data_directory",
     "dependencies",
     "operator",

@@ -40,17 +40,28 @@ class Checkpoint:
     resumes: bool = False
     place: bytes = b""
     """The position that a source that reads has given itself, encoded; empty before the first."""
+    tables: list[Any] = field(default_factory=list)
+    """Where what is kept per key is, as `Segments` says it; empty where there is nothing."""
 
 
 def encode_state(state: dict[str, Any]) -> bytes:
     """Raises `WireError` where the state holds something that cannot be stored."""
+    return pack_value(state, "context.state")
+
+
+def pack_value(value: Any, what: str = "it") -> bytes:
+    """Anything that a state may hold. Raises `WireError` for what cannot be stored."""
     try:
-        packed: bytes = msgpack.packb(state, default=_pack_array)
+        packed: bytes = msgpack.packb(value, default=_pack_array)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise WireError(
-            f"context.state cannot be stored: {error}; keep numbers, text, bytes, lists, dicts and numpy arrays in it"
+            f"{what} cannot be stored: {error}; keep numbers, text, bytes, lists, dicts and numpy arrays in it"
         ) from error
     return packed
+
+
+def unpack_value(packed: bytes) -> Any:
+    return msgpack.unpackb(packed, ext_hook=_unpack_array, strict_map_key=False)
 
 
 def decode_state(packed: bytes) -> dict[str, Any]:
@@ -73,6 +84,7 @@ def encode(checkpoint: Checkpoint, state: bytes) -> bytes:
             checkpoint.drained,
             checkpoint.resumes,
             checkpoint.place,
+            checkpoint.tables,
         ]
     )
     return packed
@@ -84,9 +96,8 @@ def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkp
         version, *rest = msgpack.unpackb(packed, strict_map_key=False)
         if version != VERSION:
             raise WireError(f"a checkpoint of version {version!r}; this runtime reads {VERSION}")
-        if len(rest) == 9:
-            rest.append(b"")  # of before there were sources that read
-        state, applied, position, epoch, outbox, finishes, finished, drained, resumes, place = rest
+        rest += (b"", [])[len(rest) - 9 :] if len(rest) >= 9 else ()  # what older ones do not have
+        state, applied, position, epoch, outbox, finishes, finished, drained, resumes, place, tables = rest
         checkpoint = Checkpoint(
             decode_state(state),
             AppliedIds.from_value(applied, partitions),
@@ -98,6 +109,7 @@ def decode(packed: bytes, partitions: Mapping[int, int] | None = None) -> Checkp
             drained,
             resumes,
             place,
+            tables,
         )
     except WireError:
         raise
@@ -112,6 +124,8 @@ def _check(checkpoint: Checkpoint) -> None:
     flags = (checkpoint.finished, checkpoint.drained, checkpoint.resumes)
     if type(checkpoint.place) is not bytes:
         raise WireError("not a checkpoint: its place is not what it should be")
+    if type(checkpoint.tables) is not list:
+        raise WireError("not a checkpoint: its tables are not what they should be")
     if type(checkpoint.state) is not dict or {*map(type, counts)} != {int} or {*map(type, flags)} != {bool}:
         raise WireError("not a checkpoint: its state, counts or flags are not what they should be")
     if min(counts) < 0:

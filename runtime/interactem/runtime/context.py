@@ -5,17 +5,24 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import add as addition
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from interactem.runtime.accumulators import Accumulator
 from interactem.runtime.classes import Lifecycle
-from interactem.runtime.errors import StateError
+from interactem.runtime.errors import KeptValueError, StateError
+from interactem.runtime.keyed import Keyed
 from interactem.runtime.loops import Loop
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.path_mapping import PathRule, map_path
 from interactem.runtime.secrets import Mask
+from interactem.runtime.tables import Kept, Table, Tables
 from interactem.runtime.telling import Telling
+
+T = TypeVar("T")
 
 KEPT = "kept"
 """What the names of working folders begin with that somebody is to look at."""
@@ -50,10 +57,13 @@ class Context:
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("interactem.operator"))
     _state: dict[str, Any] = field(default_factory=dict)
     _position: int = 0
+    _tables: Tables = field(default_factory=Tables)
+    _kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
     state_used: bool = False
     shared_input: bool = False
     """Whether a message may come to any of several replicas: then there can be no state."""
     position_used: bool = False
+    is_source: bool = False
     mask: Mask = field(default_factory=Mask)
     """Hides the values of connections in what is told of failures."""
     telling: Telling = field(default_factory=Telling)
@@ -84,10 +94,63 @@ class Context:
     @property
     def state(self) -> dict[str, Any]:
         """Raises `StateError` in one of several replicas that share their input in any order."""
+        self._use_state()
+        return self._state
+
+    def _use_state(self) -> None:
         if self.shared_input:
             raise StateError(self.operator, self.replicas)
         self.state_used = True
-        return self._state
+
+    def keyed(self, name: str, type: type[T] | None = None) -> Keyed[T]:
+        """A mapping of this name that is stored like `state`, of which a checkpoint stores only what has changed.
+
+        Its keys are numbers, text, bytes, booleans, None and tuples of them; `1`, `1.0` and `True` are three keys. With
+        a `type`, such as a pydantic model or a dataclass, its values are instances of that; without, what msgpack
+        holds, plus numpy arrays. A value that a call has looked up and changed is stored too; a later call looks it up
+        anew. Raises `StateError` as `state`, and `KeptValueError` in a source.
+        """
+        found = self._keep(("keyed", name), lambda table: Keyed(table, name, type))
+        if not isinstance(found, Keyed):
+            raise TypeError(name)
+        return found
+
+    def accumulator(self, name: str, start: Any = 0, add: Callable[[T, Any], T] = addition) -> Accumulator[T, Any]:
+        """A value of this name that grows by `add(value, item)`, from `start` on, and is stored like `state`.
+
+        A checkpoint stores the items that were added since the one before, however large the value is: what it costs
+        does not grow. `add` returns the new value, which may be the old one changed. Raises as `keyed`.
+        """
+        found = self._keep(("accumulator", name), lambda table: Accumulator(table, name, start, add))
+        if not isinstance(found, Accumulator):
+            raise TypeError(name)
+        return found
+
+    def _keep(self, place: tuple[str, str], make: Callable[[Table[Any]], Kept]) -> Kept:
+        self._use_state()
+        if self.is_source:
+            raise KeptValueError(f"context.{place[0]}({place[1]!r})", "a source has context.state alone")
+        found = self._kept.get(place)
+        if found is None:
+            found = self._kept[place] = make(self._tables.table(":".join(place)))
+        return found
+
+    def _settle_kept(self) -> None:
+        """What calls have changed of the values that they looked up is put into the tables."""
+        for kept in self._kept.values():
+            kept.settle()
+
+    def _undo(self) -> None:
+        """What is kept is what it was when the tables were marked."""
+        self._tables.undo()
+        for kept in self._kept.values():
+            kept.undone()
+
+    def _roll_back(self) -> None:
+        """What is kept is what it was at the last checkpoint."""
+        self._tables.roll_back()
+        for kept in self._kept.values():
+            kept.forget()
 
     @property
     def position(self) -> int:

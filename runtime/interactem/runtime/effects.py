@@ -24,6 +24,7 @@ from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.context import Context
 from interactem.runtime.ids import Series
 from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
+from interactem.runtime.segments import Segments
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Store, Transport, Work
 
@@ -83,6 +84,9 @@ class Effects:
         self.checkpoint = Checkpoint(applied=AppliedIds(self._partitions))
         self._snapshot = checkpoints.encode_state({})
         self._chunks: list[str] = []
+        self.tables = context._tables
+        most = assignment.max_message
+        self._segments = Segments(self.tables, self._pieces, assignment.max_payload, most)
         self.restored = False
         """Whether there was an earlier incarnation that left a checkpoint."""
         self._pending = _Pending()
@@ -150,6 +154,7 @@ class Effects:
         unmade = len(self._pending.messages)
         self._pending.messages, self._pending.weight = [], 0
         self._context._state = checkpoints.decode_state(self._snapshot)
+        self._context._roll_back()
         for one in applied:
             apply(one)
         self._urgent = True
@@ -160,6 +165,7 @@ class Effects:
         if self._context.state_used:
             self._context._state.clear()
             self._context._state.update(checkpoints.decode_state(self._snapshot))
+            self._context._roll_back()
 
     def snapshot(self) -> bytes:
         """The state as it is now, encoded: what `restart_state` goes back to."""
@@ -215,12 +221,13 @@ class Effects:
         data, batches = self._outbox.stores(pending.messages)
         self.checkpoint.outbox = [(store.subject, store.payload, store.id or "") for store in batches]
         first, old = self._stores()
+        size = len(self._snapshot) + self._segments.stored_last
         self._stored.clear()
 
         def done() -> None:
             # a large state takes long to store: at most a tenth of the time goes into it
             now = time.monotonic()
-            self._commit_at = now + (10 * (now - started) if len(self._snapshot) > LARGE_STATE else 0.0)
+            self._commit_at = now + (10 * (now - started) if size > LARGE_STATE else 0.0)
             self._stored.set()
 
         then = batches + pending.stores
@@ -235,16 +242,19 @@ class Effects:
 
     def _stores(self) -> tuple[list[Store], list[str]]:
         """The checkpoint as it is stored, in pieces where it is large, and the pieces of the one before."""
+        self._context._settle_kept()
+        before, old = self._segments.store()
+        self.checkpoint.tables = self._segments.to_value()
         encoded = checkpoints.encode(self.checkpoint, self._snapshot)
         limit = self._assignment.max_payload
-        old, self._chunks = self._chunks, []
+        old, self._chunks = old + self._chunks, []
         if len(encoded) <= limit - HEADROOM:
-            return [Store(self._record, encoded)], old
+            return [*before, Store(self._record, encoded)], old
         # never under the name of an earlier one, which is removed while this one is written
         reference = Reference(f"c-{time.time_ns():x}", len(blobs.pieces(encoded, limit)))
         self._chunks = self._pieces(reference)
         pieces = blobs.stores(self._chunks, encoded, limit)
-        return [*pieces, Store(self._record, msgpack.packb(reference.to_value()))], old
+        return [*before, *pieces, Store(self._record, msgpack.packb(reference.to_value()))], old
 
     def _pieces(self, reference: Reference) -> list[str]:
         return reference.pieces(self._names, self._assignment.operator, self._context.replica)
@@ -258,7 +268,8 @@ class Effects:
         self.restored = True
         self.checkpoint = checkpoint = checkpoints.decode(payload, self._partitions)
         self._context._state = checkpoint.state
-        if checkpoint.state or (checkpoint.applied and not self._assignment.is_sink):
+        self._segments.read(checkpoint.tables, self._transport.read_blob)
+        if checkpoint.state or any(self.tables) or (checkpoint.applied and not self._assignment.is_sink):
             self._context.state_used = True
         self._snapshot = checkpoints.encode_state(checkpoint.state)
         if checkpoint.outbox:

@@ -19,6 +19,10 @@ InteractemRuntimeError
 ├── ArenaLostError         what a message refers to is not in shared memory any more
 ├── OvertakenError         the replica was stopped for so long that another one did its work
 ├── StateError             a kernel has state, but nothing says which replica's
+├── KeptValueError         something cannot be kept in a table or accumulator
+├── StateTooLargeError     what an operator keeps is more than the broker has room for
+├── EventTimeError         a message does not say when it happened, and a window needs it
+├── UnhashableKeyError     what a message is to be grouped by cannot be a key
 ├── SettingsError          the environment does not say what the runtime needs to know
 └── TransportError         the broker is gone, or does not do what it should
     └── SupersededError        another process has stored what this one was to replace
@@ -185,6 +189,49 @@ class StateError(InteractemRuntimeError):
         )
         self.operator = operator
         self.replicas = replicas
+
+
+class KeptValueError(InteractemRuntimeError, TypeError, ValueError):
+    """A key or value cannot be kept in `context.keyed` or `context.accumulator`."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+
+
+class StateTooLargeError(InteractemRuntimeError, ValueError):
+    """What an operator keeps is more than the run's store has room for."""
+
+    def __init__(self, size: int, bound: int) -> None:
+        super().__init__(
+            f"what this operator keeps takes {size:,} bytes, over its bound of {bound:,}: keep less of it, or give the "
+            "run more room (the store is bounded by the free disk space)"
+        )
+        self.size = size
+        self.bound = bound
+
+
+class EventTimeError(InteractemRuntimeError, ValueError):
+    """A message does not say when it happened, and a window needs it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"no event time: {reason}; a window needs seconds since 1970 (UTC) as a number: set it in the meta where "
+            "the message is made, or say where it is with @operator.reduce(event_time=…)"
+        )
+
+
+class UnhashableKeyError(InteractemRuntimeError, TypeError):
+    """What a message is to be grouped by cannot be a key."""
+
+    def __init__(self, key: object) -> None:
+        kind = type(key)
+        super().__init__(
+            f"a {kind.__module__}.{kind.__qualname__} cannot be a key, as it is not hashable ({key!r:.80}): "
+            "give text, numbers, bytes or tuples of them with @operator.reduce(key=lambda message: …)"
+        )
+        self.key = key
 
 
 class SettingsError(InteractemRuntimeError, ValueError):

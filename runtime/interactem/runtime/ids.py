@@ -75,6 +75,11 @@ def finish_name(operator: str, replica: int) -> str:
     return f"{operator}~{replica}~end"
 
 
+def windows_name(operator: str, replica: int) -> str:
+    """The source of what a reducer makes of its windows; its position counts the messages."""
+    return f"{operator}~{replica}~windows"
+
+
 def trigger_name(operator: str, replica: int, poke: str) -> str:
     """The source of what a trigger makes; its position counts the calls of one poke."""
     return f"{operator}~{replica}~{poke}"

@@ -271,7 +271,7 @@ class Inputs:
 
     def _roll_back(self, batch: Batch) -> None:
         failed = self._index
-        if self._context.state_used:
+        if self._context.state_used and not self._caller.kernel.traceless:
             unmade = self._effects.roll_back(self._apply_again)
             self._counts.sent -= unmade
             self._slot.begin(batch.delivery.edge, batch.runs, batch.failed + 1)

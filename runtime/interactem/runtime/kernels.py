@@ -13,6 +13,7 @@ from interactem.runtime.typed_parameters import model_of
 
 if TYPE_CHECKING:
     from interactem.runtime.context import Context
+    from interactem.runtime.kinds.reduce.reduction import Reduction
     from interactem.runtime.messages import BytesMessage
 
 KERNEL = "__interactem_kernel__"
@@ -45,6 +46,10 @@ class Kernel:
     """Tells a source that reads up to which position everything that it has sent is stored durably."""
     reads: bool = False
     """Whether it is a source that reads from a position."""
+    reduction: Reduction | None = None
+    """What a reducer gathers messages by, and the kernel that it calls with them."""
+    traceless: bool = False
+    """Whether a call that fails has changed nothing, so that nothing has to be brought back."""
     grace: float = 0.0
     """Where it keeps to its time limit by itself: how long it may take to end after that, in seconds."""
 

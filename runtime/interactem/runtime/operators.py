@@ -17,6 +17,8 @@ from interactem.runtime.kinds.sources import Source, reading_kernel, reads
 
 if TYPE_CHECKING:
     from interactem.runtime.context import Context
+    from interactem.runtime.messages import BytesMessage
+    from interactem.runtime.windows import Every, Windows
 
 Function = TypeVar("Function", bound=Callable[..., Any] | Operator)
 
@@ -112,6 +114,61 @@ class OperatorDecorator:
             return function
 
         return decorate if function is None else decorate(function)
+
+    def reduce(
+        self,
+        /,
+        *,
+        window: Windows | None = None,
+        key: str | Callable[[BytesMessage], Any] | None = None,
+        event_time: str | Callable[[BytesMessage], Any] = "meta.time",
+        lateness: float = 0.0,
+        late: str = "drop",
+        early: Every | None = None,
+        patience: float = 10.0,
+        idle: float | None = None,
+    ) -> Callable[[Function], Function]:
+        """Make a function the kernel of a reducer: it is called with all messages of one key and window.
+
+        The function takes `messages`, an iterator over them in the order of their event times, and of `key`, `window`
+        (a `Window` with `start` and `end`), `parameters` and `context` what it needs, by these names. What it returns
+        or yields is sent on, as from every other kernel. In its place stands a class made from `Reduce`, or an
+        instance of one: its `run` is the kernel.
+
+        `window` is `Fixed(seconds)`, `Sliding(size, every)`, `Session(gap)` or None, the whole stream, which needs no
+        event time. `key` says what belongs together: a path in the meta such as "meta.host", a function of a message,
+        or None for all. Any hashable value is a key, and `1`, `1.0`, `True` and `"1"` are four.
+
+        `event_time` says when what a message is about has happened, in seconds since 1970 (UTC): a path or a function.
+        A window is called up when the watermark passes its end, and at the end of the stream. The watermark is the
+        latest event time that a source has come to, less `lateness` in seconds; of several sources the least counts.
+        What has been overtaken on its way, in another replica or a retry, is waited for, `patience` seconds at most. A
+        source that has sent nothing for `idle` seconds is not waited for; by default it is.
+
+        A message whose windows are all closed is late: it is counted (`late_messages`) and dropped, or sent on to the
+        output port that `late` names. With `early`, what a window has come to so far is told too, `Every(count=…)`
+        messages or `Every(seconds=…)`: all results then have a `revision` in their meta, from 1, and `final`.
+
+        Raises `KernelError` where something does not fit.
+        """
+        from interactem.runtime.kinds.reduce.reduction import reduce_kernel  # others do not pay for it
+
+        def decorate(function: Function) -> Function:
+            kernel = reduce_kernel(
+                function,
+                window=window,
+                key=key,
+                event_time_of=event_time,
+                lateness=lateness,
+                late=late,
+                early=early,
+                patience=patience,
+                idle=idle,
+            )
+            setattr(function, KERNEL, kernel)
+            return function
+
+        return decorate
 
 
 operator = OperatorDecorator()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interactem.runtime.arena import Arena
 from interactem.runtime.assignment import Assignment
@@ -40,6 +40,9 @@ from interactem.runtime.triggers import Triggers
 from interactem.runtime.typed_parameters import validated
 from interactem.runtime.views import Views, arena_name
 from interactem.runtime.waiting import Waiting
+
+if TYPE_CHECKING:
+    from interactem.runtime.kinds.reduce.reducing import Reducing
 
 __all__ = ["FinishError", "Replica", "SourceError"]
 
@@ -94,6 +97,11 @@ class Replica:
             assignment, outbox, copies=lambda: must_last or (effects.active and not assignment.is_source),
             told=self._tell_once,
         )  # fmt: skip
+        context.is_source = assignment.is_source
+        if kernel.reduction is not None:
+            from interactem.runtime.kinds.reduce.reducing import Reducing, gathering  # others do not pay for it
+
+            kernel, reducer = gathering(kernel, kernel.reduction, assignment, context, clock)
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
         self._dependencies = Dependencies(kernel, context)
         self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout, arm=arm)
@@ -109,6 +117,12 @@ class Replica:
         if kernel.model is not None:
             hearing.check = partial(validated, kernel.model)
         retries = Retries(assignment, context.replica, reporter, log, effects.store, clock)
+        self._reducing: Reducing | None = None
+        if kernel.reduction is not None:
+            windows = Caller(kernel.reduction.kernel, context, packing.ports, assignment.timeout, arm=arm)
+            self._reducing = Reducing(
+                assignment, reducer, windows, packing, context, hearing, effects, reporter, retries, log
+            )
         self._inputs = Inputs(
             assignment, caller, sharing, transport, context, hearing, outbox, effects, retries,
             self.counts, slot, views,
@@ -162,6 +176,8 @@ class Replica:
                 self._tracing.close()
             self._dependencies.tear_down()
             self._caller.close()
+            if self._reducing is not None:
+                self._reducing.close()
 
     def stop(self) -> None:
         """End soon, with everything stored that was done, but not at the stream's end: another goes on from here."""
@@ -182,6 +198,8 @@ class Replica:
         for subject, payload in records.items():
             self._hearing.hear(Record(subject, payload))
         self._effects.resume(ended=self._hearing.told_to_finish or self._source is not None)
+        if self._reducing is not None:
+            self._reducing.begin()
 
     def _consume(self) -> None:
         hearing, effects = self._hearing, self._effects
@@ -189,6 +207,8 @@ class Replica:
             delivery = hearing.receive(self._patience())
             if delivery is not None:
                 self._inputs.take(delivery)
+            if self._reducing is not None:
+                self._reducing.look()
             hearing.take_pokes()
             effects.commit_if_due(more=self._transport.waiting)
             self._reporter.now_and_then()
@@ -197,7 +217,8 @@ class Replica:
         """Seconds to wait for the next delivery before there is something else to do."""
         commit = self._effects.patience
         quiet = REPORT_SECONDS if self._reporter.due > 0 else _LONGEST_WAIT
-        return quiet if commit is None else min(commit, quiet)
+        windows = None if self._reducing is None else self._reducing.patience
+        return min(seconds for seconds in (quiet, commit, windows) if seconds is not None)
 
     def _store_everything(self) -> None:
         self._effects.commit_pending()
@@ -209,6 +230,9 @@ class Replica:
 
     def _finish(self) -> None:
         """The finish function, everything stored, and a record that says so."""
+        if self._reducing is not None:
+            self._reducing.end()
+            self._transport.finish()
         if self._ending is not None:
             self._ending.call()
             self._transport.finish()

@@ -94,6 +94,11 @@ class Retries:
         message.data = b""
         return blobs.stores(reference.subjects(self._names, edge), data, limit)
 
+    def bury(self, edge: int, message: BytesMessage, message_id: tuple[Series, int], failure: Failure) -> None:
+        """A message that is held apart from its batch is a dead letter."""
+        told: dict[str, Any] = {"failure": failure.to_value(), "redriven": 0}
+        self._bury(edge, message, message_id, told, self._apart(edge, message, message_id, told))
+
     def bury_unreadable(self, delivery: Delivery, error: WireError) -> None:
         """A payload that is not a batch: a dead letter as it is, under the number that the broker gave it."""
         name = f"unreadable-{delivery.sequence}{'-retry' if delivery.retry else ''}"

@@ -1,0 +1,1 @@
+"""Reduce: messages are gathered by key and window, and the kernel is called with all of one."""

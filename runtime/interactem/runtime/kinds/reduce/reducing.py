@@ -1,0 +1,181 @@
+"""A reducer in a replica: windows that are due are given to the kernel, and what it makes is kept to be sent.
+
+What a window comes to is stored with the end of the window as one checkpoint, before it is sent. A window whose kernel
+fails is tried again; after its last attempt its messages are dead letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from interactem.runtime.assignment import Assignment
+from interactem.runtime.calls import Caller
+from interactem.runtime.checkpoint import pack_value, unpack_value
+from interactem.runtime.context import Context
+from interactem.runtime.effects import Effects
+from interactem.runtime.errors import PortError, StateError
+from interactem.runtime.failures import Failure, backoff, is_last
+from interactem.runtime.hearing import Hearing
+from interactem.runtime.kernels import Kernel
+from interactem.runtime.kinds.reduce.reducer import Due, Reducer
+from interactem.runtime.kinds.reduce.reduction import Reduction
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.outbox import Sent
+from interactem.runtime.packing import Packing
+from interactem.runtime.reports import FailureLog, Reporter
+from interactem.runtime.retries import Retries
+
+
+def gathering(
+    kernel: Kernel, reduction: Reduction, assignment: Assignment, context: Context, clock: Callable[[], float]
+) -> tuple[Kernel, Reducer]:
+    """The kernel that messages are given to, which gathers them, and what it gathers them in.
+
+    Raises `PortError` where late messages are to go to a port that there is not.
+    """
+    ports = tuple(output.port for output in assignment.outputs)
+    if reduction.late is not None and reduction.late not in ports:
+        raise PortError(reduction.late, ports)
+    reducer = Reducer(reduction, context, {entry.port: entry.edge for entry in assignment.inputs}, clock)
+
+    def gather(message: BytesMessage) -> BytesMessage | None:
+        return reducer.add(message)
+
+    gather.__name__ = kernel.function.__name__
+    return replace(kernel, function=gather), reducer
+
+
+class Reducing:
+    """Calls the kernel of one replica with its windows."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        reducer: Reducer,
+        caller: Caller,
+        packing: Packing,
+        context: Context,
+        hearing: Hearing,
+        effects: Effects,
+        reporter: Reporter,
+        retries: Retries,
+        log: FailureLog,
+    ) -> None:
+        self._assignment = assignment
+        self._reducer = reducer
+        self._caller = caller
+        self._packing = packing
+        self._context = context
+        self._hearing = hearing
+        self._effects = effects
+        self._reporter = reporter
+        self._retries = retries
+        self._log = log
+
+    def begin(self) -> None:
+        """Raises `StateError` in one of several replicas that share their input in any order."""
+        self._context._use_state()
+        self._context._kept["reduce", ""] = self._reducer
+        self._reducer.forget()
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until there may be something to do without a message; None where there is nothing."""
+        return self._reducer.patience
+
+    def look(self) -> None:
+        """Tell what is due."""
+        self._tell_all(self._reducer.due)
+
+    def end(self) -> None:
+        """The stream has ended: tell all that is open. If it was only drained, it goes on later: nothing is closed."""
+        checkpoint = self._effects.checkpoint
+        if checkpoint.finished:
+            return
+        while not self._hearing.stopped:
+            self._tell_all(lambda: self._reducer.last(drained=self._hearing.drained))
+            if self._hearing.drained or not self._reducer.open:
+                break
+            self._hearing.rest(max(0.01, self._reducer.patience or 0.0))
+        if self._hearing.stopped:
+            return
+        checkpoint.finished, checkpoint.drained = True, self._hearing.drained
+        checkpoint.finishes += 1
+        self._effects.wait()
+        self._effects.commit()
+
+    def close(self) -> None:
+        self._caller.close()
+
+    def _tell_all(self, due: Callable[[], Iterator[Due]]) -> None:
+        for one in due():
+            self._tell(one)
+            self._effects.commit_if_due(more=True)
+            if self._hearing.stopped:
+                return
+
+    def _tell(self, due: Due) -> None:
+        context, attempt = self._context, due.window.attempts + 1
+        context.attempt, context._message = attempt, None
+        undo = self._mark()
+        made: list[Sent] = []
+        try:
+            weight, count = self._call(due, made)
+        except StateError:
+            raise  # no window is to blame for it
+        except Exception as error:
+            undo()
+            self._failed(due, Failure.of(error, attempt, context.mask.text))
+            return
+        finally:
+            context.remove_folder()
+        self._reporter.counts.sent += len(made)
+        self._effects.keep(made, weight)
+        self._reducer.told(due, count)
+
+    def _call(self, due: Due, made: list[Sent]) -> tuple[int, int]:
+        """Collect in `made` what the kernel makes of a window. Returns its weight, and how many messages it was."""
+        weight = count = 0
+        self._caller.arm()
+        try:
+            results = self._caller.invoke(self._reducer.given(due), self._hearing.parameters)  # type: ignore[arg-type]
+            for result in self._caller.messages(results):
+                message, name = self._reducer.named(due, result, count)
+                weight += self._packing.pack_into(made, message, *name)
+                count += 1
+        finally:
+            self._caller.disarm()
+        return weight, count
+
+    def _mark(self) -> Callable[[], None]:
+        """What brings back what the author keeps to what it is now."""
+        context = self._context
+        state = pack_value(context._state) if context._state else b""
+        keeps = len(context._kept) > 1  # the reducer is one of them
+        if keeps:
+            context._settle_kept()
+            context._tables.mark()
+
+        def undo() -> None:
+            context._state.clear()
+            if state:
+                context._state.update(unpack_value(state))
+            if keeps:
+                context._undo()
+
+        return undo
+
+    def _failed(self, due: Due, failure: Failure) -> None:
+        window = due.window.window
+        self._log.log(f"window {window.start:g} to {window.end:g} of {due.window.key!r:.80}", failure)
+        self._reporter.event("failure", failure.to_value())
+        if not due.final:
+            self._reducer.passed_over(due)
+        elif not is_last(failure.attempts, self._assignment.max_attempts):
+            self._reporter.counts.retried += 1
+            self._reducer.failed(due, failure.attempts, backoff(failure.attempts))
+        else:
+            for held in self._reducer.held(due):
+                self._retries.bury(held.edge, held.message, held.id, failure)
+            self._reducer.close(due.window)
