@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from interactem.engine.images.builders import Build
+from interactem.engine.images.commands import Commands
 from interactem.engine.images.rights import USER
+from interactem.engine.images.trees import settle
 from interactem.engine.locks import locked_versions
 
 pytestmark = pytest.mark.containers
@@ -95,3 +98,21 @@ def test_the_library_is_on_top(engine):
 @pytest.mark.parametrize("program", ["python", "python3", "pip"])
 def test_both_names_of_python_and_pip_are_there(engine, image, program):
     assert engine.run(image, program, "--version").lower().startswith(("python 3.", "pip "))
+
+
+def test_content_of_the_same_size_is_told_apart(engine, tmp_path):
+    """Docker takes a file for another one by the name of the folder that it builds from, its size and its time."""
+    tag = f"localhost/interactem-test-{tmp_path.name.replace('_', '-')}"
+    for text in ("one", "two"):
+        context, scratch = tmp_path / text / "context", tmp_path / text / "scratch"
+        scratch.mkdir(parents=True)
+        context.mkdir()
+        (context / "Containerfile").write_text(f"FROM {OPERATOR}\nCOPY said /app/said\n")
+        (context / "said").write_text(text)
+        settle(context)
+        order = Build(context, context / "Containerfile", [f"{tag}:{text}"], scratch, "test-of-contents")
+        done = Commands().run(engine.builder.build_command(order), engine.builder.build_environment(order))
+        assert done.ok, "\n".join(done.lines)
+    said = [engine.run(f"{tag}:{text}", "cat", "/app/said") for text in ("one", "two")]
+    engine.command("image", "rm", "--force", f"{tag}:one", f"{tag}:two")
+    assert said == ["one", "two"]
