@@ -41,9 +41,11 @@ def test_a_replica_has_what_all_its_processes_use():
 
 def test_a_process_is_known_by_the_environment_that_it_was_started_with():
     environment = {**os.environ, "INTERACTEM_RUN": "r1", "INTERACTEM_OPERATOR": "3", "INTERACTEM_REPLICA": "1"}
+    script = "print(flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     ) as process:
+        process.stdout.readline()  # until then the system may not have its environment in its place
         assert place_in_environment("r1", process.pid) == (3, 1)
         assert place_in_environment("r2", process.pid) is None
         process.communicate(b"\n")
