@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -69,6 +68,7 @@ async def connect(
     so, and no answer ever comes. Raises `TransportError` where there is no broker for `patience` seconds, or it
     refuses the credentials.
     """
+    client = Client()
     loop = asyncio.get_running_loop()
     refused: asyncio.Future[Exception] = loop.create_future()
     last: Exception = TimeoutError(f"waited {patience:g} s")
@@ -85,8 +85,11 @@ async def connect(
         if "permissions violation" in words:
             if denied is not None:
                 denied(TransportError(f"the broker at {address.url} does not allow this user that: {error}"))
-        elif "authorization" in words and not refused.done():
-            refused.set_result(error)
+        elif "authorization" in words:
+            if client._transport is not None:  # after the first time, nats-py leaves each such socket open
+                client._transport.close()
+            if not refused.done():
+                refused.set_result(error)
 
     options: dict[str, Any] = {
         "name": name,
@@ -101,11 +104,12 @@ async def connect(
         **address.login(),
     }
     # a client that is to reconnect for ever tries to connect for ever too
-    connecting = asyncio.ensure_future(nats.connect(address.url, **options))
+    connecting = asyncio.ensure_future(client.connect(address.url, **options))
     try:
         await asyncio.wait((connecting, refused), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if connecting.done():
-            return connecting.result()
+            connecting.result()
+            return client
     except (OSError, NatsError, ValueError) as error:
         raise TransportError(f"{address.url} cannot be connected to: {error}") from error
     finally:
