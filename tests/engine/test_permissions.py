@@ -48,7 +48,7 @@ def test_what_a_source_may_do():
         "i.r.e.0.0",
         "i.r.k.0.0.*.*",
         "i.r.r.0.0.*",
-        "i.r.s.0.*",
+        "i.r.s.0.>",
     ]
     assert made.tell == ("i.r.m.0.0", "i.r.a.0.0")
     assert made.subscribe == ("i.r.c.0.>", "i.r.p.0")

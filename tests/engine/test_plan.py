@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interactem.engine.plan import Plan, consumers, largest_payload, make_plan, stream_configs
+from interactem.runtime.routing import Route
 from interactem.spec import Graph, OperatorSpec, parse_pipeline
 
 MEBIBYTE = 2**20
@@ -45,8 +46,12 @@ CATALOG = {
 }
 
 
+def between(source, target, **said):
+    return {"from": source, "to": target, **said}
+
+
 def graph(operators, *edges):
-    edges = [dict(zip(("from", "to"), edge.split(" -> "), strict=True)) for edge in edges]
+    edges = [edge if isinstance(edge, dict) else between(*edge.split(" -> ")) for edge in edges]
     text = json.dumps({"name": "test", "operators": operators, "edges": edges})
     return Graph(parse_pipeline(text, "test.json"), CATALOG, source="test.json").check()
 
@@ -120,6 +125,21 @@ def test_each_replica_of_a_sink_reads_a_partition_of_its_own():
     assert [consumer.config["filter_subjects"] for consumer in own[::2]] == [
         [f"i.run-1.s.1.{number}"] for number in range(3)
     ]
+
+
+def test_a_keyed_edge_has_a_partition_for_each_replica():
+    made = plan(
+        {"source": {"operator": "source"}, "through": {"operator": "through", "replicas": 2}},
+        between("source.out", "through.in", key="meta.a.b", when={"tags": {"any": ["x"]}}),
+    )
+    source, through = made.operators
+    assert (through.assignment.inputs[0].partitions, through.assignment.inputs[0].ways) == (2, 1)
+    (output,) = source.assignment.outputs
+    assert (output.partitions, output.edge_partitions) == (1, (2,))
+    assert output.routes == (Route(0, "source.out -> through.in", (("any", ("x",)),), ("a", "b")),)
+    own = [consumer for consumer in consumers(made) if not consumer.retry]
+    assert [consumer.config["filter_subjects"] for consumer in own] == [["i.run-1.s.0.0.0.1"], ["i.run-1.s.0.0.1.1"]]
+    assert Plan.from_value(json.loads(json.dumps(made.to_value()))) == made
 
 
 def test_edges_that_divide_a_stream_differently_both_get_all_of_it():

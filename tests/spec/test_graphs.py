@@ -139,6 +139,30 @@ def test_replicas_of_an_operator_that_cannot_have_several(graph, pipeline_value)
     assert "$.operators.frames.replicas: 2 replicas, but nothing says that 'frame-reader' may have several" in found
 
 
+def test_replicas_whose_inputs_all_have_a_key(graph, pipeline_value):
+    pipeline_value["operators"]["reduce"]["replicas"] = 2
+    (found,) = lines(graph(pipeline_value))
+    assert found.endswith('to its operator.json, or a "key" to each edge that leads to it')
+    pipeline_value["edges"][1]["key"] = "meta.scan"
+    assert lines(graph(pipeline_value)) == []
+    pipeline_value["edges"].append({"from": "partial.com_partial", "to": "reduce.mask"})
+    assert len(lines(graph(pipeline_value))) == 1  # this one has none
+
+
+def test_edges_that_divide_messages_in_too_many_ways(graph, pipeline_value):
+    pipeline_value["operators"] |= {
+        f"r{n}": {"operator": "center-of-mass-partial", "replicas": n} for n in (31, 32, 33)
+    }
+    pipeline_value["edges"] += [{"from": "frames.frames", "to": f"r{n}.in", "key": "meta.scan"} for n in (31, 32)]
+    pipeline_value["edges"].append({"from": "frames.frames", "to": "r33.in"})
+    assert lines(graph(pipeline_value)) == []
+    pipeline_value["edges"][-1]["key"] = "meta.row"
+    assert lines(graph(pipeline_value)) == [
+        "pipeline.json: $.edges: the edges from frames.frames divide its messages in 32,736 ways, more than 1,024; "
+        "give those that read from it equal numbers of replicas, and equal keys"
+    ]
+
+
 def test_wrong_parameters(graph, pipeline_value):
     pipeline_value["operators"]["frames"]["parameters"] = {"frames_per_message": "a", "fil": "x"}
     assert lines(graph(pipeline_value)) == [

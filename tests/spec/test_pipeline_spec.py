@@ -82,6 +82,10 @@ def operator_with(**changes):
     return {"operators": {"a": {"operator": "x", **changes}}}
 
 
+def edge(**changes):
+    return {"edges": [{"from": "frames.frames", "to": "partial.in", **changes}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -105,6 +109,18 @@ def operator_with(**changes):
         ({"edges": [{"from": 1, "to": "a.b"}]}, "$.edges[0].from: should be a string, not a number"),
         ({"edges": [{"form": "a.b", "from": "a.b", "to": "a.b"}]}, "$.edges[0].form: unknown key 'form'; did you mean"),
         ({"edges": ["a.b"]}, "$.edges[0]: should be an object, not a string"),
+        (edge(wen=1), "$.edges[0].wen: unknown key 'wen'; did you mean 'when'?"),
+        (edge(key="scan"), '$.edges[0].key: "scan" is not a place in meta; write meta. and a name in the messages\''),
+        (edge(key="meta.a..b"), '$.edges[0].key: "meta.a..b" is not a place in meta'),
+        (edge(key=3), "$.edges[0].key: should be a string, not a number; write meta."),
+        (edge(when=[]), "$.edges[0].when: should be an object, not a list"),
+        (edge(when={"tag": 1, "tags": {"any": ["a"]}}), "$.edges[0].when.tag: unknown key 'tag'; did you mean 'tags'?"),
+        (edge(when={}), "$.edges[0].when.tags: is missing"),
+        (edge(when={"tags": {}}), '$.edges[0].when.tags: says nothing; give "any", "all" or "none", each a list'),
+        (edge(when={"tags": {"al": ["a"]}}), "$.edges[0].when.tags.al: unknown key 'al'; did you mean 'all'?"),
+        (edge(when={"tags": {"any": "a"}}), "$.edges[0].when.tags.any: should be a list, not a string; give a list of"),
+        (edge(when={"tags": {"any": []}}), "$.edges[0].when.tags.any: is empty; give at least one tag"),
+        (edge(when={"tags": {"any": ["a", 1]}}), "$.edges[0].when.tags.any: 1 is not a tag; a tag is a text"),
         ({"durability": "none"}, "$.durability: \"none\" is not allowed here; give 'power' or 'process'"),
         ({"name": ""}, "$.name: is empty"),
         ({"edgs": []}, "$.edgs: unknown key 'edgs'; did you mean 'edges'?"),
@@ -114,6 +130,17 @@ def test_each_mistake_says_where_what_and_what_is_right(pipeline_value, changes,
     (found,) = problems(pipeline_value | changes)
     assert found.startswith("pipeline.json: $")
     assert expected in found
+
+
+def test_an_edge_says_which_messages_it_takes_and_where_they_go(pipeline_value):
+    said = {"when": {"tags": {"none": ["b", "a", "b"], "any": ["c"]}}, "key": "meta.stage.x"}
+    pipeline = parse_pipeline(pipeline_value | edge(**said), "p")
+    [made] = pipeline.edges
+    assert made.when.rules == (("any", ("c",)), ("none", ("a", "b")))
+    assert made.route == "when tags any of c, none of b a b, key meta.stage.x"
+    again = json.loads(pipeline.model_dump_json(by_alias=True, exclude_none=True))
+    assert again["edges"] == edge(**said)["edges"]
+    assert parse_pipeline(pipeline.model_dump_json(by_alias=True), "again") == pipeline
 
 
 def test_an_operator_twice_in_the_text_is_a_mistake():

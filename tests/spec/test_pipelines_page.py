@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def test_the_operator_loads():
 def test_the_pipeline_loads():
     (text,) = blocks("json pipeline")
     assert list(parse_pipeline(text, "docs").operators) == ["frames", "partial", "reduce"]
+
+
+def test_the_edge_loads():
+    (text,) = (block for block in blocks("json") if '"from"' in block)
+    value = {"name": "x", "operators": {"x": {"operator": "x"}}, "edges": [json.loads(text)]}
+    assert parse_pipeline(value, "docs").edges[0].route == "when tags any of sale, key meta.region"
 
 
 def test_the_python_prints_what_it_says(capsys):

@@ -46,6 +46,21 @@ def test_mermaid(graph):
     )
 
 
+def test_what_edges_say_is_told(pipeline_value, catalog):
+    pipeline_value["edges"][0] |= {"key": "meta.scan", "when": {"tags": {"none": ["dark"]}}}
+    graph = Graph(parse_pipeline(pipeline_value, "p"), catalog).check()
+    said = "when tags none of dark, key meta.scan"
+    assert f"  partial.in [{said}]\n" in to_text(graph)
+    assert f"  frames.frames [{said}]\n" in to_text(graph)
+    assert f'n0 -- "frames → in [{said}]" --> n1' in to_mermaid(graph)
+    svg = ElementTree.fromstring(to_svg(graph))
+    titles = {path.find(f"{SVG}title").text: path.get("class") for path in svg.iter(f"{SVG}path")}
+    assert titles == {
+        f"frames.frames -> partial.in [{said}]": "edge routed",
+        "partial.com_partial -> reduce.com_partial": "edge",
+    }
+
+
 def boxes(svg):
     """Each box's left, top, right and bottom, by the operator's name."""
     found = {}

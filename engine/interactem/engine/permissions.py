@@ -107,7 +107,7 @@ def _reading(names: Names, operator: PlannedOperator, entry: Input, part: int) -
 
 
 def _writing(names: Names, output: Output) -> Iterator[str]:
-    yield names.messages(output.stream, "*")
+    yield names.messages(output.stream, ">")
     for edge in output.edges:
         yield names.blob(edge, "*", "*")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.routing import Route, Routing
 from interactem.runtime.subjects import Names
-from interactem.spec import Graph, OperatorSpec, Resources
+from interactem.spec import Graph, OperatorSpec, PipelineEdge, Resources
 
 MEBIBYTE = 2**20
 ACK_WAIT = 5.0
@@ -176,16 +177,16 @@ def make_plan(
     operators = []
     for key in order:
         spec = graph.spec(key)
-        parts = _partitions(graph, key)
         inputs = tuple(
             Input(
                 edge_of[str(edge)],
                 edge.target.port,
                 streams[edge.source.operator, edge.source.port],
-                parts,
+                _partitions(graph, edge),
                 arena > 0,
                 index_of[edge.source.operator],
                 graph.operators[edge.source.operator].replicas,
+                edge.key is not None,
             )
             for edge in graph.incoming(key)
         )
@@ -196,9 +197,10 @@ def make_plan(
                 _stream_partitions(graph, key, port.name),
                 tuple(edge_of[str(edge)] for edge in graph.outgoing(key, port.name)),
                 tuple(sorted({index_of[edge.target.operator] for edge in graph.outgoing(key, port.name)})),
-                tuple(_partitions(graph, edge.target.operator) for edge in graph.outgoing(key, port.name)),
+                tuple(_partitions(graph, edge) for edge in graph.outgoing(key, port.name)),
                 arena > 0 and bool(graph.outgoing(key, port.name)),
                 fallback=port.fallback,
+                routes=tuple(_route(edge_of[str(e)], e) for e in graph.outgoing(key, port.name) if e.route),
             )
             for port in spec.outputs
         )
@@ -244,9 +246,19 @@ def connections_named(spec: OperatorSpec, parameters: Mapping[str, Any]) -> dict
     return {name: str(parameters[name]) for name in names}
 
 
-def _partitions(graph: Graph, key: str) -> int:
-    """A sink remembers what it has written, so the same message must come to the same replica of it each time."""
-    return graph.operators[key].replicas if graph.spec(key).is_sink else 1
+def _partitions(graph: Graph, edge: PipelineEdge) -> int:
+    """Equal keys must come to the same replica.
+
+    So must the same message each time where it is a sink's, which remembers what it has written.
+    """
+    key = edge.target.operator
+    return graph.operators[key].replicas if edge.key is not None or graph.spec(key).is_sink else 1
+
+
+def _route(number: int, edge: PipelineEdge) -> Route:
+    """What the edge of this number says beside its ports."""
+    rules = edge.when.rules if edge.when is not None else ()
+    return Route(number, str(edge), rules, () if edge.key is None else tuple(edge.key.split(".")[1:]))
 
 
 def _arena_of(graph: Graph, key: str, most: int) -> int:
@@ -275,8 +287,8 @@ def senders(graph: Graph) -> int:
 
 
 def _stream_partitions(graph: Graph, key: str, port: str) -> int:
-    """So many that each edge's partitions are whole numbers of them: the least common multiple."""
-    return math.lcm(*(_partitions(graph, edge.target.operator) for edge in graph.outgoing(key, port)), 1)
+    """By ids, so many that each edge's partitions are whole numbers of them: the least common multiple."""
+    return math.lcm(*(_partitions(graph, edge) for edge in graph.outgoing(key, port) if edge.key is None), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +321,7 @@ def stream_configs(plan: Plan, store_bytes: int) -> list[dict[str, Any]]:
     part = store_bytes // _PARTS
     each = min(_STREAM_MOST, 8 * part // max(1, len(outputs)))
     interest = {"retention": "interest"}
-    messages = [_stream(names.stream(o.stream), [names.messages(o.stream, "*")], each) | interest for o in outputs]
+    messages = [_stream(names.stream(o.stream), [names.messages(o.stream, ">")], each) | interest for o in outputs]
     readers = [operator for operator in plan.operators if operator.assignment.inputs]
     retries = [_retry_stream(names, operator, 2 * part // len(readers)) | interest for operator in readers]
     latest = {"retention": "limits", "max_msgs_per_subject": 1, "allow_direct": True}
@@ -347,13 +359,13 @@ def _stream(name: str, subjects: list[str], max_bytes: int) -> dict[str, Any]:
 def consumers(plan: Plan) -> list[Consumer]:
     """Every edge's consumers, all of which exist before any producer starts."""
     found: list[Consumer] = []
-    partitions = {o.stream: o.partitions for operator in plan.operators for o in operator.assignment.outputs}
+    routings = {o.stream: Routing(o) for operator in plan.operators for o in operator.assignment.outputs}
     for operator in plan.operators:
         for entry in operator.assignment.inputs:
             for part in range(entry.partitions):
-                numbers = [n for n in range(partitions[entry.stream]) if n % entry.partitions == part]
+                lanes = routings[entry.stream].filters(entry.edge, part, entry.partitions)
                 name = plan.names.consumer(entry.edge, part)
-                subjects = [plan.names.messages(entry.stream, number) for number in numbers]
+                subjects = [plan.names.messages(entry.stream, lane) for lane in lanes]
                 config = _consumer(name, subjects, operator.assignment.ack_wait)
                 found.append(Consumer(operator.index, entry.edge, plan.names.stream(entry.stream), config))
                 again = _consumer(name, [plan.names.retry(entry.edge, part)], operator.assignment.ack_wait)

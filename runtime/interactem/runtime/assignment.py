@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 3
-_READ = frozenset({2, VERSION})
+from interactem.runtime.routing import Route
+
+VERSION = 4
+_READ = frozenset({2, 3, VERSION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,13 @@ class Input:
     """The index of the operator that it comes from."""
     senders: int = 1
     """How many replicas that has."""
+    keyed: bool = False
+    """Whether the partitions are by a key, so that any of a source's ids may come to any of them."""
+
+    @property
+    def ways(self) -> int:
+        """Of so many ids in a row, one comes to a replica."""
+        return 1 if self.keyed else self.partitions
 
     def partition(self, replica: int) -> int:
         return replica if self.partitions > 1 else 0
@@ -42,6 +51,7 @@ class Output:
     port: str
     stream: int
     partitions: int = 1
+    """In so many ways it is divided by ids."""
     edges: tuple[int, ...] = ()
     readers: tuple[int, ...] = ()
     edge_partitions: tuple[int, ...] = ()
@@ -50,6 +60,8 @@ class Output:
     """Whether large messages go in shared memory: all that read them are on one host."""
     fallback: bool = False
     """Whether only what the kernel could not deal with goes here, by its name."""
+    routes: tuple[Route, ...] = ()
+    """What edges say that do not take every message, or have a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +107,5 @@ class Assignment:
 
 def _output(value: dict[str, Any]) -> Output:
     lists = ("edges", "readers", "edge_partitions")
-    return Output(**{**value, **{name: tuple(value.get(name, ())) for name in lists}})
+    routes = tuple(map(Route.of, value.get("routes", ())))
+    return Output(**{**value, **{name: tuple(value.get(name, ())) for name in lists}, "routes": routes})

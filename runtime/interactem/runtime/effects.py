@@ -80,7 +80,7 @@ class Effects:
         self._transport = transport
         self._names = Names(assignment.run)
         self._record = self._names.record(assignment.operator, context.replica, "checkpoint")
-        self._partitions = {entry.edge: entry.partitions for entry in assignment.inputs}
+        self._partitions = {entry.edge: entry.ways for entry in assignment.inputs}
         self.checkpoint = Checkpoint(applied=AppliedIds(self._partitions))
         self._snapshot = checkpoints.encode_state({})
         self._chunks: list[str] = []

@@ -6,6 +6,8 @@ InteractemRuntimeError
 ├── ReturnTypeError        a kernel returned something that is not a message
 ├── PortError              a message was sent to a port that the operator does not have
 ├── FallbackError          a message is for a fallback that the pipeline connects to nothing
+├── EdgeKeyError           a message has no key where an edge that takes it needs one
+├── TagsError              a message's tags are not a list of texts
 ├── ArrayError             a message does not hold an array
 ├── SetUpError             the dependencies of a kernel cannot be set up
 ├── LifecycleError         a step of an operator's lifecycle is not its turn
@@ -78,6 +80,29 @@ class FallbackError(InteractemRuntimeError, LookupError):
     def __init__(self, port: str | None) -> None:
         super().__init__(f"nothing is connected to the fallback {port!r}: the message would be lost; add an edge to it")
         self.port = port
+
+
+class EdgeKeyError(InteractemRuntimeError, LookupError):
+    """A message has no key that an edge which takes it could be divided by.
+
+    `edges` names the edges, `path` is the way to the key in the message's meta.
+    """
+
+    def __init__(self, edges: str, path: tuple[str, ...], reason: str) -> None:
+        super().__init__(
+            f"the message has no key meta.{'.'.join(path)}, by which the pipeline divides {edges}: {reason}; put text, "
+            'bytes, a number, a boolean or None there, or give the edge a "when" that leaves such messages out'
+        )
+        self.edges = edges
+        self.path = path
+
+
+class TagsError(InteractemRuntimeError, TypeError):
+    """A message's tags are not a list of texts."""
+
+    def __init__(self, tags: object) -> None:
+        super().__init__(f'tags are a list of texts that are not empty, such as ["even"], not {tags!r:.80}')
+        self.tags = tags
 
 
 class ArrayError(InteractemRuntimeError, ValueError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from interactem.runtime.errors import ArrayError, WireError
+from interactem.runtime.errors import ArrayError, TagsError, WireError
 from interactem.runtime.ids import Series, text
 from interactem.runtime.lending import Loan, borrow
 
@@ -67,13 +67,14 @@ class BytesMessage:
 
     `data` is bytes-like and is not copied on the way to the kernel: under 64 KiB it arrives as `bytes`, from there
     on as a read-only `memoryview`. `port` is the input port that the message came in on, None in a message that a
-    kernel makes. `target` is the output port that it goes to, None for every one. `id` is the message's own within
-    the run (None until the runtime has given it one).
+    kernel makes. `target` is the output port that it goes to, None for every one. `tags` are texts that edges choose
+    messages by; they stay on the message, and whoever it comes to can read them. `id` is the message's own within the
+    run (None until the runtime has given it one).
 
     A message that came in is unpacked where it is looked at: reading `header` raises `WireError` where it is not one.
     """
 
-    __slots__ = ("_header", "_id", "_loan", "data", "port", "target")
+    __slots__ = ("_header", "_id", "_loan", "data", "port", "tags", "target")
 
     _loan: Loan  # of messages that `empty` has made; others do not have it at all
     _header: MessageHeader | PackedHeader
@@ -86,6 +87,7 @@ class BytesMessage:
         *,
         port: str | None = None,
         target: str | None = None,
+        tags: Sequence[str] = (),
         id: str | None = None,
     ) -> None:
         self._header = MessageHeader() if header is None else header
@@ -93,6 +95,7 @@ class BytesMessage:
         self.data = data
         self.port = port
         self.target = target
+        self.tags = tuple_of(tags) if tags else ()
 
     @property
     def header(self) -> MessageHeader:
@@ -123,9 +126,12 @@ class BytesMessage:
             raise TypeError("this message's meta is bytes, not a dict: read message.header.meta")
         return meta
 
-    def to(self, port: str) -> BytesMessage:
-        """The same message, addressed to one output port. The data is shared, not copied."""
-        addressed = BytesMessage(None, self.data, target=port)
+    def to(self, port: str, tags: Sequence[str] | None = None) -> BytesMessage:
+        """The same message, addressed to one output port. The data is shared, not copied.
+
+        With `tags`, these are its tags instead of those that it has. Raises `TagsError`.
+        """
+        addressed = BytesMessage(None, self.data, target=port, tags=self.tags if tags is None else tags)
         addressed._header = self._header
         if (loan := loan_of(self)) is not None:
             addressed._loan = loan
@@ -177,7 +183,7 @@ class BytesMessage:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # by value: what came in on the wire together is not copied with it
-        return _made, (self.header, self.data, self.port, self.target, self.id)
+        return _made, (self.header, self.data, self.port, self.target, self.id, self.tags)
 
     def __repr__(self) -> str:
         size = self.data.nbytes if isinstance(self.data, memoryview) else len(self.data)
@@ -186,9 +192,17 @@ class BytesMessage:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BytesMessage):
             return NotImplemented
-        return self.header == other.header and bytes(self.data) == bytes(other.data)
+        same = self.header == other.header and tuple(self.tags) == tuple(other.tags)
+        return same and bytes(self.data) == bytes(other.data)
 
     __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+
+def tuple_of(tags: Sequence[str]) -> tuple[str, ...]:
+    """Tags as they are kept. Raises `TagsError` for what are none."""
+    if not isinstance(tags, list | tuple | set | frozenset) or not all(type(tag) is str and tag for tag in tags):
+        raise TagsError(tags)
+    return tuple(tags) if isinstance(tags, list | tuple) else tuple(sorted(tags))
 
 
 def loan_of(message: BytesMessage) -> Loan | None:
@@ -202,8 +216,10 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
         raise ArrayError(f"an array of {dtype} cannot be sent: use numbers, booleans or fixed-length text")
 
 
-def _made(header: MessageHeader, data: Buffer, port: str | None, target: str | None, id: str | None) -> BytesMessage:
-    return BytesMessage(header, data, port=port, target=target, id=id)
+def _made(
+    header: MessageHeader, data: Buffer, port: str | None, target: str | None, id: str | None, tags: tuple[str, ...]
+) -> BytesMessage:
+    return BytesMessage(header, data, port=port, target=target, tags=tags, id=id)
 
 
 def _unpacked(meta: bytes, tracking: bytes) -> MessageHeader:

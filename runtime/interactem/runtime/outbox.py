@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from interactem.runtime import blobs, wire
 from interactem.runtime.arena import Arena, Placed, Reader
@@ -18,6 +18,7 @@ from interactem.runtime.blobs import HEADROOM, Reference
 from interactem.runtime.errors import MessageTooLargeError
 from interactem.runtime.ids import partition, text
 from interactem.runtime.references import BlockReference, References
+from interactem.runtime.routing import Readership, Routing
 from interactem.runtime.subjects import Names, short_hash
 from interactem.runtime.transports import Delivery, Store, Work
 from interactem.runtime.views import Views
@@ -35,12 +36,17 @@ _ROOM_MESSAGES = 4_096
 """More would be out of the caches before they are encoded."""
 
 Sent = tuple[int, Packed]
-"""A message and the index of the output that it goes to."""
+"""A message and its address: the index of its output, plus its code there (see `routing`) times the number of those."""
 
 Group = tuple[Sequence[Sent], int, Any]
 """Messages that are sent together, their weight, and the place that a source has come to with them (else None)."""
 
 Item = Group | Delivery | Store | Work
+
+
+class _Lane(NamedTuple):
+    subject: str
+    readers: tuple[Readership, ...]
 
 
 def weight_of(messages: Iterable[Sent]) -> int:
@@ -76,6 +82,7 @@ class Outbox:
         self.views: Views | None = None
         self.locate: Callable[[Any], Store]
         self._assignment = assignment
+        self.routings = [Routing(output) for output in assignment.outputs]
         self.replica = replica
         self._names = Names(assignment.run)
         self._most_bytes = min(BATCH_BYTES, assignment.max_payload - HEADROOM)
@@ -212,25 +219,39 @@ class Outbox:
         """The blobs to store first, and the batches that refer to them or hold the messages themselves, in order."""
         blobs_first: list[Store] = []
         batches: list[Store] = []
-        for (index, part), group in self._lanes(messages).items():
-            output = self._assignment.outputs[index]
+        for (address, part), group in self._lanes(messages).items():
+            code, index = divmod(address, len(self.routings))
+            lane = _Lane(self._subject(index, part, code), self.routings[index].readers(part, code))
             for whole, batch in self._cut(group, self.limits[index]):
                 if whole:
-                    batches.append(self._reference(output, part, batch[0], blobs_first))
+                    batches.append(self._reference(self._assignment.outputs[index], lane, batch[0], blobs_first))
                 else:
-                    batches.append(self._batch(output, part, batch))
+                    batches.append(self._batch(lane, batch))
         self.stored_bytes += sum([len(store.payload) for store in (*blobs_first, *batches)])
         return blobs_first, batches
 
+    def _subject(self, index: int, part: int, code: int) -> str:
+        return self._names.messages(self._assignment.outputs[index].stream, self.routings[index].lane(part, code))
+
+    def readers(self, address: int) -> tuple[Readership, ...]:
+        """The edges that take messages with this address. Their partitions are those of messages that are 0 by id."""
+        code, index = divmod(address, len(self.routings))
+        return self.routings[index].readers(0, code)
+
     def _lanes(self, messages: Sequence[Sent]) -> dict[tuple[int, int], list[Packed]]:
-        """The messages by output and partition: within one, their order holds."""
-        outputs = self._assignment.outputs
-        if len(outputs) == 1 and outputs[0].partitions == 1:
+        """The messages by address and partition by id: within one, their order holds."""
+        routings = self.routings
+        count = len(routings)
+        if count == 1 and routings[0].by_id == 1 and routings[0].plain:
             return {(0, 0): [packed for _, packed in messages]} if messages else {}
         lanes: dict[tuple[int, int], list[Packed]] = {}
-        for index, packed in messages:
-            series, number, *_ = packed
-            lanes.setdefault((index, partition(series, number, outputs[index].partitions)), []).append(packed)
+        for address, packed in messages:
+            ways = routings[address % count].by_id
+            part = 0 if ways == 1 else partition(packed[0], packed[1], ways)
+            lane = lanes.get((address, part))
+            if lane is None:
+                lane = lanes[address, part] = []
+            lane.append(packed)
         return lanes
 
     def _cut(self, group: list[Packed], limit: int) -> Iterable[tuple[bool, list[Packed]]]:
@@ -257,8 +278,8 @@ class Outbox:
         if batch:
             yield False, batch
 
-    def _batch(self, output: Output, part: int, group: list[Packed]) -> Store:
-        arena, subject = self.arena, self._names.messages(output.stream, part)
+    def _batch(self, lane: _Lane, group: list[Packed]) -> Store:
+        arena, subject = self.arena, lane.subject
         placed = [packed[4] for packed in group if type(packed[4]) is Placed] if arena is not None else []
         if arena is None or not placed:
             payload, name = wire.encode_named(group)
@@ -266,24 +287,23 @@ class Outbox:
         self.stored_bytes += sum([each.size for each in placed])
         here = self._assignment.operator, self.replica
         blocks = [_reference_to(packed[4]) for packed in group]
-        bare = [(*packed[:4], b"" if type(packed[4]) is Placed else packed[4], packed[WEIGHT]) for packed in group]
+        bare = [(*packed[:4], b"" if type(packed[4]) is Placed else packed[4], *packed[5:]) for packed in group]
         payload, name = wire.encode_named(bare, References(*here, arena.identity, blocks).to_value())
         name = f"{name}.{arena.identity.hex()[:8]}"  # what is computed again after a loss is no duplicate of it
-        readers = [(edge, part % count) for edge, count in zip(output.edges, output.edge_partitions, strict=True)]
-        return Store(subject, payload, name, wire=True, stored=_noted(arena, placed, readers))
+        return Store(subject, payload, name, wire=True, stored=_noted(arena, placed, lane.readers))
 
-    def _reference(self, output: Output, part: int, packed: Packed, blobs_first: list[Store]) -> Store:
-        """One copy of the data for each edge, and a batch that says where it is."""
+    def _reference(self, output: Output, lane: _Lane, packed: Packed, blobs_first: list[Store]) -> Store:
+        """One copy of the data for each edge that takes it, and a batch that says where it is."""
         limit = self._assignment.max_payload
-        series, number, meta, tracking, data, weight = packed
+        series, number, meta, tracking, data, weight, tags = packed
         if isinstance(data, Placed):
             raise TypeError("what lies in an arena is not stored apart")
         reference = Reference(f"{output.stream}-{short_hash(text(series, number))}", len(blobs.pieces(data, limit)))
-        for edge in output.edges:
-            blobs_first += blobs.stores(reference.subjects(self._names, edge), data, limit)
-        alone = [(series, number, meta, tracking, b"", weight)]
+        for reader in lane.readers:
+            blobs_first += blobs.stores(reference.subjects(self._names, reader.edge), data, limit)
+        alone = [(series, number, meta, tracking, b"", weight, tags)]
         payload, name = wire.encode_named(alone, reference.to_value())
-        return Store(self._names.messages(output.stream, part), payload, name, wire=True)
+        return Store(lane.subject, payload, name, wire=True)
 
 
 def _reference_to(data: wire.Data) -> BlockReference | None:
@@ -292,7 +312,7 @@ def _reference_to(data: wire.Data) -> BlockReference | None:
     return BlockReference(data.block.number, data.block.generation, data.block.offset, data.size)
 
 
-def _noted(arena: Arena, placed: list[Placed], readers: list[Reader]) -> Callable[[int, bool], None]:
+def _noted(arena: Arena, placed: list[Placed], readers: Sequence[Reader]) -> Callable[[int, bool], None]:
     """Lets the arena know under which sequence a batch was stored."""
 
     def stored(sequence: int, again: bool) -> None:

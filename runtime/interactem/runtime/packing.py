@@ -42,6 +42,9 @@ class Packing:
         self._outbox = outbox
         self._copies = copies
         self._told = told
+        self._routings = outbox.routings if any(not routing.plain for routing in outbox.routings) else []
+        self.unwanted = 0
+        """Messages that no edge of an output takes, which has some."""
         self._large = VIEW_FROM if any(output.shm for output in assignment.outputs) else assignment.max_message + 1
 
     def pack_into(
@@ -54,25 +57,41 @@ class Packing:
     ) -> int:
         """Add `message` to `made` under this id, once for each output that it goes to. Returns its weight.
 
-        `given` is what it was made from. Raises what `wire.pack` raises, and `MessageTooLargeError`.
+        `given` is what it was made from. Raises what `wire.pack` raises, `MessageTooLargeError` and `EdgeKeyError`.
         """
         data = message.data
         outputs = self._outputs[message.target]
+        if not outputs:
+            if message.target in self._nowhere:
+                raise FallbackError(message.target)
+        elif self._routings and not (outputs := self._addresses(message, outputs)):
+            return 0
         if (type(data) is not bytes or len(data) > self._large) and self._outbox.arena is not None:
             view = _bytes_of(data)
             if view.nbytes > self._large and not self._copies():
-                return self._place_into(made, message, series, number, given, view)
+                return self._place_into(made, message, outputs, series, number, given, view)
         packed = pack(message, series, number, given)
         weight = packed[WEIGHT]
         if weight > self._small:
             self._check(packed)
         if len(outputs) == 1:
             made.append((outputs[0], packed))
-        elif not outputs and message.target in self._nowhere:
-            raise FallbackError(message.target)
         else:
             made.extend([(output, packed) for output in outputs])
         return weight
+
+    def _addresses(self, message: BytesMessage, outputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The outputs with what edges say of the message; without those where nobody takes it."""
+        count = len(self._routings)
+        found = []
+        for output in outputs:
+            routing = self._routings[output]
+            code = 0 if routing.plain else routing.code(message)
+            if code >= 0:
+                found.append(output + count * code)
+            else:
+                self.unwanted += 1
+        return tuple(found)
 
     def lend(self, size: int) -> Loan | None:
         """Shared memory for a message that is still to be made; None where it would not be sent from there."""
@@ -83,6 +102,7 @@ class Packing:
         self,
         made: list[Sent],
         message: BytesMessage,
+        addresses: tuple[int, ...],
         series: Series,
         number: int,
         given: BytesMessage | None,
@@ -92,14 +112,12 @@ class Packing:
         arena, assignment = self._outbox.arena, self._assignment
         if view.nbytes > assignment.max_message:
             raise MessageTooLargeError(view.nbytes, assignment.max_message)
-        outputs = self._outputs[message.target]
-        if not outputs and message.target in self._nowhere:
-            raise FallbackError(message.target)
-        near = [output for output in outputs if assignment.outputs[output].shm]
-        far = [output for output in outputs if output not in near]
+        count = len(assignment.outputs)
+        near = [address for address in addresses if assignment.outputs[address % count].shm]
+        far = [address for address in addresses if address not in near]
         placed = None
         if near and arena is not None:
-            edges = [edge for output in near for edge in assignment.outputs[output].edges]
+            edges = [reader.edge for address in near for reader in self._outbox.readers(address)]
             loan = loan_of(message)
             if loan is not None and loan.block is not None and loan.arena is arena:
                 placed = arena.address(loan.block, view.nbytes, edges, len(near))
@@ -108,7 +126,7 @@ class Packing:
             else:
                 placed = arena.place(view, edges, len(near))
         if placed is None:
-            far = list(outputs)
+            far = list(addresses)
             if arena is not None and arena.why_not:
                 self._told(arena.why_not)
             elif arena is not None and near and view.nbytes > arena.capacity:

@@ -83,6 +83,7 @@ class Replica:
         transport.beat = reporter.beat
         self._told: set[str] = set()
         self._lend: Lender | None = None
+        self._packings: tuple[Packing, ...] = ()
         self._log = log = FailureLog(context.logger)
         self._effects = effects = Effects(assignment, context, outbox, transport)
         self._hearing = hearing = Hearing(
@@ -97,6 +98,7 @@ class Replica:
             assignment, outbox, copies=lambda: must_last or (effects.active and not assignment.is_source),
             told=self._tell_once,
         )  # fmt: skip
+        self._packings = tuple({id(one): one for one in (packing, sharing)}.values())
         context.is_source = assignment.is_source
         if kernel.reduction is not None:
             from interactem.runtime.kinds.reduce.reducing import Reducing, gathering  # others do not pay for it
@@ -188,6 +190,7 @@ class Replica:
         """Read off what others count."""
         self.counts.in_flight = self._transport.held
         self.counts.sent_bytes = self._outbox.stored_bytes
+        self.counts.unwanted = sum([packing.unwanted for packing in self._packings])
 
     def _open(self) -> None:
         """Take up what an earlier incarnation left, and what the engine has said so far."""

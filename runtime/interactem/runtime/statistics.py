@@ -18,7 +18,7 @@ from interactem.runtime.telling import MOST_NAMES, STATUS_LENGTH, Telling, is_na
 from interactem.runtime.usage import usage
 
 VERSION = 1
-TOTALS = ("received", "sent", "received_bytes", "sent_bytes", "retried", "dead")
+TOTALS = ("received", "sent", "unwanted", "received_bytes", "sent_bytes", "retried", "dead")
 """What is counted, and added up over replicas and their restarts."""
 SECONDS = ("busy_seconds", "cpu_seconds")
 """What adds up like it, and is no whole number."""
@@ -34,6 +34,7 @@ class Counts:
 
     received: int = 0
     sent: int = 0
+    unwanted: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
     retried: int = 0

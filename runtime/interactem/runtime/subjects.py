@@ -5,7 +5,7 @@ told by subject alone (the engine's `permissions`), so whatever belongs to one o
 
 | what | stream | subject |
 |---|---|---|
-| messages of an output port | `i-<run>-s<stream>` | `i.<run>.s.<stream>.<partition>` |
+| messages of an output port | `i-<run>-s<stream>` | `i.<run>.s.<stream>.<lane>` (see `routing`) |
 | messages that failed and are tried again | `i-<run>-t<operator>` | `i.<run>.t.<edge>.<partition>` |
 | dead letters | `i-<run>-d` | `i.<run>.d.<edge>.<hash of the message's id>` |
 | control: what the engine tells an operator's replicas | `i-<run>-c<operator>` | `i.<run>.c.<operator>.<kind>` |
@@ -36,8 +36,8 @@ class Names:
     def stream(self, stream: int) -> str:
         return f"i-{self.run}-s{stream}"
 
-    def messages(self, stream: int, partition: int | str) -> str:
-        return f"i.{self.run}.s.{stream}.{partition}"
+    def messages(self, stream: int, lane: int | str) -> str:
+        return f"i.{self.run}.s.{stream}.{lane}"
 
     def consumer(self, edge: int, partition: int) -> str:
         return f"e{edge}p{partition}"

@@ -22,7 +22,7 @@ import msgpack
 from interactem.runtime.arena import Placed
 from interactem.runtime.errors import WireError
 from interactem.runtime.ids import MOST, Run, Series, file, runs_of, series_of, text
-from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage, loan_of
+from interactem.runtime.messages import VIEW_FROM, Buffer, BytesMessage, loan_of, tuple_of
 
 HEADER = "Interactem-Wire"
 FORMAT = "3 msgpack"
@@ -31,11 +31,11 @@ OLDER = frozenset({"2 msgpack"})
 
 Data = Buffer | Placed
 """Bytes, or where they lie in an arena."""
-Packed = tuple[Series, int, bytes, bytes, Data, int]
+Packed = tuple[Series, int, bytes, bytes, Data, int, tuple[str, ...]]
 """A message made ready for the wire when it was sent: what its author does to it later changes nothing.
 
-Its id (series and number), meta, tracking, data, and its weight: the bytes that it adds to a batch, at most. A plain
-tuple, which is made a hundred nanoseconds faster than a named one.
+Its id (series and number), meta, tracking, data, its weight (the bytes that it adds to a batch, at most) and tags. A
+plain tuple, which is made a hundred nanoseconds faster than a named one.
 """
 WEIGHT: Final = 5
 """Where a `Packed` has its weight."""
@@ -82,7 +82,20 @@ def packed_with(message: BytesMessage, series: Series, number: int, given: Bytes
     if inherits and given is not None:
         tracking = _tracking_of(given)
     size = len(data) if type(data) is not Placed else REFERENCE_BYTES
-    return series, number, meta, tracking, data, size + len(meta) + len(tracking) + series.weight + _OVERHEAD
+    weight = size + len(meta) + len(tracking) + series.weight + _OVERHEAD
+    tags = message.tags
+    if tags:
+        tags = tuple_of(tags)
+        weight += len(_packed_tags(tags))
+    return series, number, meta, tracking, data, weight, tags
+
+
+def _packed_tags(tags: tuple[str, ...]) -> bytes:
+    try:
+        packed: bytes = msgpack.packb(tags)
+    except ValueError as error:
+        raise WireError(f"a message's tags cannot be sent: {error}") from error
+    return packed
 
 
 def _tracking_of(message: BytesMessage) -> bytes:
@@ -161,7 +174,9 @@ def encode(messages: Sequence[Packed], about: dict[str, Any] | None = None) -> b
 
 def encode_named(messages: Sequence[Packed], about: dict[str, Any] | None = None) -> tuple[bytes, str]:
     """The payload of a batch, and the batch's id: a hash of its members', so that the broker knows it again."""
-    series, numbers, metas, trackings, data, _ = zip(*messages, strict=True) if messages else ((),) * 6
+    series, numbers, metas, trackings, data, _, tags = zip(*messages, strict=True) if messages else ((),) * 7
+    if tags.count(()) != len(tags):
+        about = {**(about or {}), "tags": tags}
     runs = runs_of(series, numbers)
     ids: bytes = msgpack.packb([(run.series.prefix, run.series.suffix, run.first, run.length) for run in runs])
     head = b"".join(
@@ -189,7 +204,7 @@ def check_format(format: str | None) -> None:
 
 
 class Decoded(NamedTuple):
-    """A batch: its messages, their ids, one by one and as runs, and what is known about it as a whole."""
+    """A batch: its messages, their ids, one by one and as runs, and what is known about it as a whole, but for tags."""
 
     messages: list[BytesMessage]
     ids: list[tuple[Series, int]]
@@ -221,8 +236,20 @@ def decode(payload: bytes, port: str | None = None) -> Decoded:
         message.data = payload[start:end] if size < VIEW_FROM else view[start:end]
         message.port = port
         message.target = None
+        message.tags = ()
         messages.append(message)
+    if "tags" in about:
+        _give_tags(messages, about.pop("tags"))
     return Decoded(messages, filed, runs, about)
+
+
+def _give_tags(messages: list[BytesMessage], column: Any) -> None:
+    if type(column) is not list or len(column) != len(messages):
+        raise WireError(f"not a batch of messages: there are not tags for each of its {len(messages)} messages")
+    for message, tags in zip(messages, column, strict=True):
+        if type(tags) is not list or not all(type(tag) is str and tag for tag in tags):
+            raise WireError("not a batch of messages: its tags are not lists of texts")
+        message.tags = tuple(tags)
 
 
 def _read_runs(ids: Any, count: int) -> list[Run]:

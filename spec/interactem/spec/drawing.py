@@ -28,6 +28,7 @@ _STYLE = """
   .paper { fill: var(--paper) }
   .box { fill: var(--box); stroke: var(--line) }
   .edge { fill: none; stroke: var(--edge); stroke-width: 1.6 }
+  .routed { stroke-dasharray: 6 3 }
   .port { fill: var(--edge) }
   .loose { fill: var(--paper); stroke: var(--edge) }
   text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: var(--ink) }
@@ -169,7 +170,9 @@ class _Drawing:
             x, y = left + self.widths[lane.layer], lane.middle
             path += f" H{x:.1f}"
         path += _bend(x, y, *self._end(wire.edge.target.operator, wire.edge.target.port, 0))
-        return f'<path class="edge" d="{path}"><title>{escape(printable(str(wire.edge)))}</title></path>'
+        said = f"{wire.edge} [{wire.edge.route}]" if wire.edge.route else str(wire.edge)
+        style = "edge routed" if wire.edge.route else "edge"
+        return f'<path class="{style}" d="{path}"><title>{escape(printable(said))}</title></path>'
 
     def _end(self, key: str, port: str, side: int) -> tuple[float, float]:
         cell = self.boxes[key]

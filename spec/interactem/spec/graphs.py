@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
@@ -13,6 +14,9 @@ from interactem.spec.pipelines import PipelineEdge, PipelineOperator, PipelineSp
 from interactem.spec.resources import Resources
 from interactem.spec.values import Value
 from interactem.spec.wording import join_path, listing, nearest, suggest
+
+MOST_LANES = 1_024
+"""In so many ways the edges of one port may divide its messages: what travels together gets smaller with each."""
 
 
 class Graph:
@@ -138,10 +142,16 @@ class Graph:
                 self.parameters(key)
             except SpecError as error:
                 yield from error.problems
-            if operator.replicas > 1 and not spec.embarrassing:
+            if operator.replicas > 1 and not spec.embarrassing and not self._all_keyed(key):
                 message = f"{operator.replicas} replicas, but nothing says that {operator.operator!r} may have several"
                 hint = 'set 1, or add "parallel_config": {"type": "embarrassing"} to its operator.json'
+                hint += ', or a "key" to each edge that leads to it' if self.incoming(key) else ""
                 yield self._problem(operator_path(key, "replicas"), message, hint)
+
+    def _all_keyed(self, key: str) -> bool:
+        """Whether each of its replicas has messages of its own."""
+        incoming = self.incoming(key)
+        return bool(incoming) and all(edge.key is not None for edge in incoming)
 
     def _unknown(self, key: str, operator: PipelineOperator) -> Problem:
         if operator.image is not None:
@@ -163,6 +173,25 @@ class Graph:
             if source and target and not fits(source.type, target.type):
                 message = f"types differ: {edge.source} is {source.type!r}, {edge.target} is {target.type!r}"
                 yield self._problem(path, message, f"join ports of one type (type {ANY_TYPE!r} fits all)")
+        yield from self._lane_problems()
+
+    def _lane_problems(self) -> Iterator[Problem]:
+        """Each way to divide a port's messages multiplies how many kinds of batches there are."""
+        for source in dict.fromkeys(edge.source for edge in self.edges if edge.source.operator in self.operators):
+            ways: dict[str | None, list[int]] = {}
+            for edge in self.outgoing(*source):
+                reader = self.operators.get(edge.target.operator)
+                if reader is not None and (edge.key is not None or self._is_sink(edge.target.operator)):
+                    ways.setdefault(edge.key, []).append(reader.replicas)
+            lanes = math.prod(math.lcm(*counts) for counts in ways.values())
+            if lanes > MOST_LANES:
+                message = f"the edges from {source} divide its messages in {lanes:,} ways, more than {MOST_LANES:,}"
+                hint = "give those that read from it equal numbers of replicas, and equal keys"
+                yield self._problem("$.edges", message, hint)
+
+    def _is_sink(self, key: str) -> bool:
+        spec = self.catalog.get(self.operators[key].operator)
+        return spec is not None and spec.is_sink
 
     def _port(
         self, path: str, reference: PortReference, direction: Literal["input", "output"]

@@ -6,12 +6,22 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from interactem.spec.errors import Problem, SpecError
 from interactem.spec.models import SpecModel, null_is_empty, refuse
 from interactem.spec.operators import Attempts, Timeout
 from interactem.spec.resources import Resources
+from interactem.spec.routes import RouteKey, When
 from interactem.spec.values import Value
 from interactem.spec.wording import join_path, kind, show, suggest
 
@@ -131,6 +141,22 @@ class PipelineEdge(SpecModel):
     """The output port that the messages come from: operator.port."""
     target: _Reference = Field(alias="to")
     """The input port that they go to: operator.port."""
+    when: When | None = None
+    """Which messages it takes; without it, all."""
+    key: RouteKey | None = None
+    """A place in the messages' meta: those with equal values there go to the same replica, in order."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if value is not None}
+
+    @property
+    def route(self) -> str:
+        """What it says beside its ports, for people; empty where that is nothing."""
+        said = [f"when {self.when}"] if self.when else []
+        said += [f"key {self.key}"] if self.key else []
+        return ", ".join(said)
 
     @classmethod
     def between(cls, source: str | PortReference, target: str | PortReference) -> PipelineEdge:

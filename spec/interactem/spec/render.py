@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from interactem.spec.graphs import Graph
 from interactem.spec.operators import OperatorSpecPort
+from interactem.spec.pipelines import PipelineEdge, PortReference
 
 
 def printable(text: str) -> str:
@@ -48,14 +49,18 @@ def to_text(graph: Graph) -> str:
 
 def _port_lines(graph: Graph, key: str) -> list[str]:
     inputs, outputs = ports_of(graph, key)
-    rows = [(port, "←", [str(edge.source) for edge in graph.incoming(key, port.name)]) for port in inputs]
-    rows += [(port, "→", [str(edge.target) for edge in graph.outgoing(key, port.name)]) for port in outputs]
+    rows = [(port, "←", [_far(edge, edge.source) for edge in graph.incoming(key, port.name)]) for port in inputs]
+    rows += [(port, "→", [_far(edge, edge.target) for edge in graph.outgoing(key, port.name)]) for port in outputs]
     names = [f"{port.name} ({port.type})" for port, _, _ in rows]
     width = max(map(len, names), default=0)
     return [
         printable(f"     {arrow} {name.ljust(width)}  {', '.join(others) or 'not connected'}")
         for name, (_, arrow, others) in zip(names, rows, strict=True)
     ]
+
+
+def _far(edge: PipelineEdge, end: PortReference) -> str:
+    return f"{end} [{edge.route}]" if edge.route else str(end)
 
 
 def to_mermaid(graph: Graph) -> str:
@@ -66,7 +71,8 @@ def to_mermaid(graph: Graph) -> str:
     for edge in graph.edges:
         source, target = names.get(edge.source.operator), names.get(edge.target.operator)
         if source and target:
-            lines.append(f'  {source} -- "{_quoted(f"{edge.source.port} → {edge.target.port}")}" --> {target}')
+            said = f"{edge.source.port} → {edge.target.port}" + (f" [{edge.route}]" if edge.route else "")
+            lines.append(f'  {source} -- "{_quoted(said)}" --> {target}')
     return "\n".join(lines) + "\n"
 
 

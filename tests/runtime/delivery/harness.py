@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import os
 import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,14 @@ from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.ids import file
 from interactem.runtime.kernels import KERNEL
 from interactem.runtime.replica import Replica
+from interactem.runtime.routing import Route
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Store
 from interactem.runtime.transports.memory import MemoryBroker
 from interactem.runtime.transports.nats import NatsTransport
 from interactem.runtime.triggers import Poke
+from interactem.spec.routes import When
 
 WAIT = 60.0
 MEBIBYTE = 2**20
@@ -143,18 +146,28 @@ def sink(kernel: Callable[..., Any] | Collected, *fallbacks: str, replicas: int 
     return Node(kernel, fallbacks, replicas, {}, options, fallbacks)
 
 
-def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any) -> Plan:
-    """The plan of a flow; an edge is `a.out > b.in`, or `a > b` for these ports."""
+Edge = str | tuple[str, dict[str, Any]]
+"""`a.out > b.in`, or `a > b` for these ports; beside it, what the pipeline file would say of it."""
+
+
+def make_plan(run: str, nodes: dict[str, Node], given: Sequence[Edge], **options: Any) -> Plan:
+    """The plan of a flow."""
+    said = [{} if isinstance(edge, str) else edge[1] for edge in given]
+    edges = [edge if isinstance(edge, str) else edge[0] for edge in given]
     index = {name: number for number, name in enumerate(nodes)}
     parsed = [
         tuple(_port(part, default) for part, default in zip(e.split(">"), ("out", "in"), strict=True)) for e in edges
     ]
     stream = {key: n for n, key in enumerate((name, port) for name, nd in nodes.items() for port in nd.outputs)}
-    parts = {name: nd.replicas if nd.is_sink else 1 for name, nd in nodes.items()}
+    keyed = [said_one.get("key") for said_one in said]
+    parts = [
+        nodes[name].replicas if nodes[name].is_sink or key else 1
+        for (_, (name, _)), key in zip(parsed, keyed, strict=True)
+    ]
     operators = []
     for name, nd in nodes.items():
         inputs = tuple(
-            Input(number, target[1], stream[begin], parts[name])
+            Input(number, target[1], stream[begin], parts[number], keyed=keyed[number] is not None)
             for number, (begin, target) in enumerate(parsed)
             if target[0] == name
         )
@@ -162,15 +175,20 @@ def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any
         for port in nd.outputs:
             out = [(number, target[0]) for number, (begin, target) in enumerate(parsed) if begin == (name, port)]
             readers = tuple(sorted({index[reader] for _, reader in out}))
-            most = max((parts[reader] for _, reader in out), default=1)
+            numbers = tuple(number for number, _ in out)
+            ways = math.lcm(*(parts[number] for number in numbers if not keyed[number]), 1)
+            routes = tuple(_route(number, edges[number], said[number]) for number in numbers if said[number])
+            each = tuple(parts[number] for number in numbers)
             outputs.append(
                 Output(
                     port,
                     stream[name, port],
-                    most,
-                    tuple(number for number, _ in out),
+                    ways,
+                    numbers,
                     readers,
+                    each,
                     fallback=port in nd.fallbacks,
+                    routes=routes,
                 )
             )
         assignment = Assignment(
@@ -178,6 +196,11 @@ def make_plan(run: str, nodes: dict[str, Node], edges: list[str], **options: Any
         )
         operators.append(PlannedOperator(name, name, "", assignment, nd.parameters))
     return Plan(run, "test", "process", tuple(operators), {})
+
+
+def _route(number: int, name: str, said: dict[str, Any]) -> Route:
+    when = When.model_validate(said["when"]).rules if "when" in said else ()
+    return Route(number, name, when, tuple(said["key"].split(".")[1:]) if "key" in said else ())
 
 
 def _port(text: str, default: str) -> tuple[str, str]:
@@ -420,7 +443,7 @@ class Flow:
         backend: Callable[[Plan], Any],
         folder: Path,
         nodes: dict[str, Node],
-        edges: list[str],
+        edges: Sequence[Edge],
         **options: Any,
     ) -> None:
         self.nodes = nodes

@@ -16,6 +16,7 @@ from interactem.runtime.assignment import Assignment
 from interactem.runtime.errors import TransportError
 from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import Outbox
+from interactem.runtime.routing import Routing, matches
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
 from interactem.runtime.wire import FORMAT
@@ -60,14 +61,15 @@ class MemoryBroker:
         self._queues: dict[tuple[int, int], _Queue] = {}
         self._readers: dict[str, list[_Queue]] = {}
         self._transports: list[MemoryTransport] = []
-        partitions = {output.stream: output.partitions for a in assignments for output in a.outputs}
+        self._filters: dict[str, list[tuple[str, _Queue]]] = {}
+        routings = {output.stream: Routing(output) for a in assignments for output in a.outputs}
         for entry in (entry for a in assignments for entry in a.inputs):
             for part in range(entry.partitions):
                 queue = self._queues[entry.edge, part] = _Queue(entry.edge)
                 self._readers[self.names.retry(entry.edge, part)] = [queue]
-                for number in range(partitions[entry.stream]):
-                    if number % entry.partitions == part:
-                        self._readers.setdefault(self.names.messages(entry.stream, number), []).append(queue)
+                filters = self._filters.setdefault(self.names.messages(entry.stream, ""), [])
+                lanes = routings[entry.stream].filters(entry.edge, part, entry.partitions)
+                filters += [(lane, queue) for lane in lanes]
 
     def connect(self, assignment: Assignment, replica: int) -> MemoryTransport:
         transport = MemoryTransport(self, assignment, replica)
@@ -124,7 +126,7 @@ class MemoryBroker:
             self._enqueue(item, transport, retry=kind == "t")
 
     def _enqueue(self, item: Store, transport: MemoryTransport | None, *, retry: bool) -> None:
-        queues = self._readers.get(item.subject, [])
+        queues = self._queues_of(item.subject)
         if item.id is not None and (item.subject, item.id) in self._ids:
             return
         while not retry and any(len(queue.waiting) >= self._capacity for queue in queues):
@@ -137,6 +139,14 @@ class MemoryBroker:
             self._sequence += 1
             queue.waiting.append(_Entry(item.subject, item.payload, self._sequence, retry, item.wire, time.time()))
         self.changed.notify_all()
+
+    def _queues_of(self, subject: str) -> list[_Queue]:
+        queues = self._readers.get(subject)
+        if queues is None:
+            lane = ".".join(subject.split(".")[4:])
+            filters = self._filters.get(subject.removesuffix(lane), [])
+            queues = self._readers[subject] = [queue for filter, queue in filters if matches(filter, lane)]
+        return queues
 
     def drop(self, subjects: list[str]) -> None:
         """Remove the blobs under these subjects."""
