@@ -63,7 +63,9 @@ def test_before_a_run_has_begun_there_is_no_replica():
 
 
 def test_numbers_have_an_operator_and_a_replica():
-    first = replica(received=7, sent=6, retried=2, dead=1, received_bytes=700, sent_bytes=600, in_flight=3, restarts=4)
+    first = replica(
+        received=7, sent=6, unwanted=5, retried=2, dead=1, received_bytes=700, sent_bytes=600, in_flight=3, restarts=4
+    )
     found = shown(row(first, replica(1, received=1), waiting=9), state="draining")
     assert found["interactem_run_info", ("pipeline", "scan"), ("run", "run-1")] == 1
     states = {key[1][1]: value for key, value in found.items() if key[0] == "interactem_run_state"}
@@ -72,6 +74,7 @@ def test_numbers_have_an_operator_and_a_replica():
     expected = {
         "interactem_messages_received_total": 7,
         "interactem_messages_sent_total": 6,
+        "interactem_messages_unwanted_total": 5,
         "interactem_messages_retried_total": 2,
         "interactem_messages_dead_total": 1,
         "interactem_received_bytes_total": 700,

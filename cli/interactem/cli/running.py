@@ -266,7 +266,8 @@ class Screen:
         if self._quiet:
             print_json(result.to_value())
             return
-        names = ("replicas", "received", "sent", "retried", "dead", "restarts")
+        unwanted = any(numbers["unwanted"] for numbers in result.operators.values())
+        names = ("replicas", "received", "sent", *(["unwanted"] if unwanted else []), "retried", "dead", "restarts")
         rows = [(name, *(numbers[each] for each in names)) for name, numbers in result.operators.items()]
         print_table(("operator", *names), rows, right=names)
         style = {"completed": "green", "failed": "red"}.get(result.state, "yellow")

@@ -26,6 +26,7 @@ _EACH = ("operator", "replica")
 COUNTERS = {
     "received": ("messages_received", "Messages that were received, counted again where they came again."),
     "sent": ("messages_sent", "Messages that were sent."),
+    "unwanted": ("messages_unwanted", "Messages for a port of which no edge takes them."),
     "retried": ("messages_retried", "Attempts at messages that failed and are made again."),
     "dead": ("messages_dead", "Messages that failed their last attempt."),
     "received_bytes": ("received_bytes", "Bytes of the batches that were received."),

@@ -38,6 +38,7 @@ class OperatorProgress:
     running: int = 0
     received: int = 0
     sent: int = 0
+    unwanted: int = 0
     rate: float = 0.0
     waiting: int = 0
     retried: int = 0
@@ -55,6 +56,7 @@ class OperatorProgress:
             self.statistics = together(self.each)
             self.p50, self.p99 = (self.statistics.times["kernel"].percentile(percent) for percent in (50, 99))
             self.memory = self.statistics.latest.get("memory_bytes")
+            self.unwanted = int(self.statistics.totals["unwanted"])
 
 
 class Tally:

@@ -37,7 +37,8 @@ def row_of(name: str, numbers: Mapping[str, Any]) -> OperatorProgress:
     """An operator's progress from its numbers, without what only its replicas know."""
     told = {each: numbers[each] for each in _SHOWN}
     kernel = numbers["kernel"]
-    return OperatorProgress(name, **told, p50=kernel["p50"], p99=kernel["p99"], memory=numbers.get("memory_bytes"))
+    told |= {"p50": kernel["p50"], "p99": kernel["p99"], "memory": numbers.get("memory_bytes")}
+    return OperatorProgress(name, **told, unwanted=numbers.get("unwanted", 0))
 
 
 def _replica(replica: ReplicaProgress) -> dict[str, Any]:
