@@ -22,7 +22,7 @@ class Shape:
 
     name: str
     operators: Callable[[int], dict[str, Value]]
-    edges: tuple[str, ...]
+    edges: tuple[str | Value, ...]
     expected: Callable[[int], Outcome]
     deliveries: int = 1
     share: float = 1.0
@@ -38,8 +38,12 @@ class Shape:
                 value["parameters"]["count"] = count
         for value in sources:
             value["parameters"] |= {"rate": rate / len(sources), "held": max(1, count // 20)}
-        edges = [dict(zip(("from", "to"), edge.split(" -> "), strict=True)) for edge in self.edges]
+        edges = [edge if isinstance(edge, dict) else _edge(edge) for edge in self.edges]
         return {"name": self.name, "operators": operators, "edges": edges}
+
+
+def _edge(ports: str, **said: Any) -> Value:
+    return {**dict(zip(("from", "to"), ports.split(" -> "), strict=True)), **said}
 
 
 def _op(name: str, replicas: int = 1, *, max_attempts: int | None = None, **parameters: Any) -> Value:
@@ -107,6 +111,18 @@ def _stateful(count: int) -> dict[str, Value]:
         "serial": _op("serial", always=_rare(count), once=_often(count)),
         "record": _op("record"),
     }
+
+
+def _keyed(count: int) -> Outcome:
+    """Each group is numbered without a gap, although several replicas share the groups, and edges choose by tags."""
+    numbers = range(count)
+    lanes: dict[Lane, Counts] = {
+        ("record", "numbers"): _ones(count),
+        ("record", "serial"): _ones(count),
+        ("evens", "numbers"): _ones(count, range(1, count, 2)),
+        ("rest", "numbers"): _ones(count, [n for n in numbers if n % 2 == 0 or n % 3 == 0]),
+    }
+    return Outcome(lanes)
 
 
 def _large(name: str, *options: str) -> Shape:
@@ -215,6 +231,26 @@ SHAPES = (
         },
         _CHAIN,
         lambda count: _each(count, ("record", "numbers")),
+    ),
+    Shape(
+        "keyed",
+        lambda count: {
+            "numbers": _op("numbers"),
+            "label": _op("label", 2),
+            "turn": _op("turn", 3, once=_often(count)),
+            "record": _op("record", 2),
+            "evens": _op("record", 2),
+            "rest": _op("record"),
+        },
+        (
+            "numbers.out -> label.in",
+            _edge("label.out -> turn.in", key="meta.group"),
+            _edge("turn.out -> record.in", key="meta.number"),
+            _edge("label.out -> evens.in", when={"tags": {"any": ["even"]}}),
+            _edge("label.out -> rest.in", when={"tags": {"none": ["even", "third"]}}),
+        ),
+        _keyed,
+        deliveries=3,
     ),
     Shape("failing", _failing, _CHAIN, _without_dead(_failing, "pass")),
     Shape("crashing", _crashing, _CHAIN, _without_dead(_crashing, "pass"), share=0.2),

@@ -1,0 +1,52 @@
+"""The pipeline that splits a CSV file: tags and keys through the real command, while replicas are killed."""
+
+from __future__ import annotations
+
+import csv
+import random
+
+import pytest
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+
+ROWS = 20_000
+REGIONS = ("north", "south", "east", "west", "a/b")
+HEAD = "region,item,price\n"
+
+
+@pytest.fixture
+def sales(project):
+    """A file of sales, and what belongs into which file."""
+    chance, expected = random.Random(5), {}
+    lines = []
+    for number in range(ROWS):
+        region = chance.choice(REGIONS)
+        price = "" if number % 97 == 0 else str(number)
+        lines.append(f"{region},item {number},{price}\n")
+        name = f"rows-{region.replace('/', '%2F')}.csv" if price else "incomplete.csv"
+        expected.setdefault(name, []).append(lines[-1])
+    file = project.path / "sales.csv"
+    file.write_text(HEAD + "".join(lines))
+    assert sum(1 for _ in csv.reader(file.open())) == ROWS + 1
+    return file, {name: HEAD + "".join(rows) for name, rows in expected.items()}
+
+
+def test_a_file_is_split_by_a_column_while_replicas_are_killed(project, sales, root):
+    file, expected = sales
+    chance = random.Random(1)
+
+    def one_of_them(run):
+        return [chance.choice(sorted(run.replicas().items()))] if run.replicas() else []
+
+    run = project.start(root / "pipelines" / "csv-split.json", "--set", f"rows.file={file}")
+    with run.killing(one_of_them, 0.4, rounds=8) as assassin:
+        done = run.end(200)
+    assert done.code == 0, done
+    assert len(assassin.victims) >= 2
+    outputs = project.path / "run" / "outputs"
+    found = {path.name: path.read_text() for path in outputs.glob("*.csv")}
+    assert found.keys() == expected.keys()
+    for name, rows in expected.items():
+        assert sorted(found[name].splitlines()) == sorted(rows.splitlines()), name
+    assert done.json["dead"] == 0
+    assert done.json["operators"]["rows"]["unwanted"] == 0
