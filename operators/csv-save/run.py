@@ -1,4 +1,4 @@
-"""Puts tables one behind the other into files. How long each file is stands in the state: what a crash left is cut off."""
+"""Puts tables one behind the other into files. Their lengths stand in the state: what a crash left there is cut off."""
 
 import re
 from pathlib import Path

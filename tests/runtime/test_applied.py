@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import random
+
+import msgpack
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interactem.runtime.applied import AppliedIds, Intervals
+from interactem.runtime.applied import AppliedIds
 from interactem.runtime.ids import Run, file, partition, runs_of
+from interactem.runtime.scattered import Intervals
 
 small = st.integers(0, 60)
 
@@ -121,3 +126,30 @@ def test_both_numbers_growing_stay_few():
         for index in range(100):
             applied.add(0, *file(f"s.{number}/1.{index}"))
     assert len(applied) <= 200
+
+
+def test_scattered_ids_take_a_bit_each_and_are_forgotten():
+    applied, chance = AppliedIds(), random.Random(3)
+    own = [n for n in range(200_000) if chance.random() < 0.3]
+    for number in own:
+        applied.add(1, *file(f"s.{number}/2.0"))
+    assert applied.weight < 200_000 / 8 * 1.1 + 10_000
+    assert len(applied) < 200
+    packed = msgpack.packb(applied.to_value())
+    assert len(packed) < 40_000  # as intervals they would take 400 kB
+    again = AppliedIds.from_value(msgpack.unpackb(packed, strict_map_key=False))
+    members = set(own)
+    for number in range(200_000):
+        assert again.seen(1, *file(f"s.{number}/2.0")) == (number in members)
+    again.forget("s", 150_000)
+    assert len(again) < len(applied) / 2
+    assert all(again.seen(1, *file(f"s.{number}/2.0")) for number in range(150_000))
+    assert not again.seen(1, *file(f"s.{max(own) + 1}/2.0"))
+    again.forget("s", 200_000)
+    assert len(again) == 0
+
+
+@pytest.mark.parametrize("bits", [{0: b""}, {-1: bytes(512)}, {"0": bytes(512)}, {0: [1]}, [], {0: bytes(511)}])
+def test_bits_that_are_none(bits):
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        AppliedIds.from_value([{}, [[1, "s.", "", [0], [1], bits]]])

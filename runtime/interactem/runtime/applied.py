@@ -7,47 +7,12 @@ and takes no room at all.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from operator import ge
 from typing import Any
 
-from interactem.runtime.ids import Run, Series, origin, series_of
-
-
-class Intervals:
-    """A set of integers as sorted, disjoint, non-adjacent intervals `[start, stop)`."""
-
-    __slots__ = ("starts", "stops")
-
-    def __init__(self, starts: list[int] | None = None, stops: list[int] | None = None) -> None:
-        self.starts = starts or []
-        self.stops = stops or []
-
-    def __contains__(self, value: int) -> bool:
-        index = bisect_right(self.starts, value) - 1
-        return index >= 0 and value < self.stops[index]
-
-    def touches(self, start: int, stop: int) -> bool:
-        """Whether any integer from `start` up to `stop` is in the set."""
-        index = bisect_left(self.starts, stop) - 1
-        return index >= 0 and start < self.stops[index]
-
-    def add(self, start: int, stop: int) -> None:
-        """Add every integer from `start` up to `stop`."""
-        starts, stops = self.starts, self.stops
-        if stops and stops[-1] == start:
-            stops[-1] = stop  # a stream that comes in its order
-            return
-        first = bisect_left(stops, start)  # the first interval that is not wholly before, nor only short of touching
-        last = bisect_right(starts, stop)
-        if first < last:
-            start, stop = min(start, starts[first]), max(stop, stops[last - 1])
-        starts[first:last] = [start]
-        stops[first:last] = [stop]
-
-    def __len__(self) -> int:
-        return len(self.starts)
+from interactem.runtime.ids import MOST, Run, Series, origin, series_of
+from interactem.runtime.scattered import CHUNK, Intervals, Numbers
 
 
 class AppliedIds:
@@ -61,7 +26,7 @@ class AppliedIds:
 
     def __init__(self, partitions: Mapping[int, int] | None = None) -> None:
         self._partitions = dict(partitions or {})
-        self._sets: dict[tuple[int, Series], Intervals] = {}
+        self._sets: dict[tuple[int, Series], Numbers] = {}
         self._watermarks: dict[str, int] = {}
 
     def seen(self, edge: int, series: Series, number: int) -> bool:
@@ -88,15 +53,15 @@ class AppliedIds:
         for number in range(run.first, run.first + run.length):
             self.add(edge, run.series, number)
 
-    def _set(self, edge: int, series: Series) -> Intervals:
+    def _set(self, edge: int, series: Series) -> Numbers:
         key = (edge, series)
         intervals = self._sets.get(key)
         if intervals is None:
-            intervals = self._sets[key] = Intervals()
+            intervals = self._sets[key] = Numbers()
             source, position = origin(series)
             watermark = self._watermarks.get(source, 0) // self._partitions.get(edge, 1) if position is None else 0
             if watermark:
-                intervals.add(0, watermark)
+                intervals.fill(watermark)
         return intervals
 
     def _is_below_watermark(self, series: Series, number: int) -> bool:
@@ -116,20 +81,28 @@ class AppliedIds:
             if name == source and self._is_forgotten(edge, self._sets[key], position, watermark):
                 del self._sets[key]
 
-    def _is_forgotten(self, edge: int, intervals: Intervals, position: int | None, watermark: int) -> bool:
+    def _is_forgotten(self, edge: int, intervals: Numbers, position: int | None, watermark: int) -> bool:
         if position is not None:
             return position < watermark
         below = watermark // self._partitions.get(edge, 1)
         if below:
-            intervals.add(0, below)
-        return len(intervals) == 1 and intervals.stops[0] <= below
+            intervals.fill(below)
+        return 0 <= intervals.first_gap <= below
 
     def __len__(self) -> int:
-        """How many intervals are kept: what memory and checkpoints grow with."""
+        """How many intervals and chunks of bits are kept: what memory and checkpoints grow with."""
         return sum(map(len, self._sets.values()))
 
+    @property
+    def weight(self) -> int:
+        """Bytes that it takes in a checkpoint, about."""
+        return sum([numbers.weight for numbers in self._sets.values()])
+
     def to_value(self) -> list[Any]:
-        sets = [[edge, key.prefix, key.suffix, s.starts, s.stops] for (edge, key), s in self._sets.items()]
+        sets = [
+            [edge, key.prefix, key.suffix, s.rows.starts, s.rows.stops, *([s.bits] if s.bits else [])]
+            for (edge, key), s in self._sets.items()
+        ]
         return [self._watermarks, sets]
 
     @classmethod
@@ -140,10 +113,13 @@ class AppliedIds:
         applied._watermarks.update(watermarks)
         if not all(type(name) is str and type(mark) is int for name, mark in applied._watermarks.items()):
             raise TypeError("a low watermark is a number for a source's name")
-        for edge, prefix, suffix, starts, stops in sets:
+        for edge, prefix, suffix, starts, stops, *bits in sets:
             if (type(edge), type(prefix), type(suffix)) != (int, str, str):
                 raise TypeError("ids applied are an edge, prefix, suffix and intervals")
-            applied._sets[edge, series_of(prefix, suffix)] = Intervals(*_checked(starts, stops))
+            numbers = Numbers(Intervals(*_checked(starts, stops)), *map(_checked_bits, bits))
+            if numbers.bits and not numbers.rows:
+                raise ValueError("bits without intervals")
+            applied._sets[edge, series_of(prefix, suffix)] = numbers
         return applied
 
 
@@ -153,3 +129,11 @@ def _checked(starts: list[int], stops: list[int]) -> tuple[list[int], list[int]]
     if not {int}.issuperset(map(type, bounds)) or any(map(ge, bounds, bounds[1:])):
         raise ValueError("intervals do not rise")
     return list(starts), list(stops)
+
+
+def _checked_bits(bits: dict[int, bytes]) -> dict[int, bytes]:
+    """The bits of chunks, if they are some."""
+    for chunk, packed in bits.items():
+        if type(chunk) is not int or not 0 <= chunk < MOST or type(packed) is not bytes or len(packed) != CHUNK // 8:
+            raise ValueError("the bits of a chunk are not what they should be")
+    return bits

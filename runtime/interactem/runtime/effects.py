@@ -221,7 +221,7 @@ class Effects:
         data, batches = self._outbox.stores(pending.messages)
         self.checkpoint.outbox = [(store.subject, store.payload, store.id or "") for store in batches]
         first, old = self._stores()
-        size = len(self._snapshot) + self._segments.stored_last
+        size = len(self._snapshot) + self._segments.stored_last + self.checkpoint.applied.weight
         self._stored.clear()
 
         def done() -> None:
