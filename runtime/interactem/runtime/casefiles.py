@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from interactem.runtime.errors import ArrayError
 from interactem.runtime.messages import BytesMessage, MessageHeader
@@ -44,11 +44,17 @@ class CaseContent(SpecModel):
     """An array."""
 
 
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
 class CaseInput(CaseContent):
     port: str | None = None
     """The input port; needed where there are several."""
     meta: dict[str, Any] = Field(default_factory=dict)
     """The header's meta."""
+    tags: Annotated[tuple[str, ...], null_is_empty(str)] = ()
+    """The message's tags."""
 
 
 class CaseFile(CaseContent):
@@ -61,6 +67,8 @@ class CaseMessage(CaseFile):
     """The output port that the message is addressed to; absent, it is not looked at."""
     meta: dict[str, Any] = Field(default_factory=dict)
     """Keys of the meta and their values; other keys are not looked at."""
+    tags: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
+    """The message's tags, in their order; absent, they are not looked at."""
 
 
 class Case(SpecModel):
@@ -171,13 +179,14 @@ class _Reading:
     def _message(self, given: CaseInput, *steps: str | int) -> BytesMessage:
         expected = self._expected(given, *steps)
         if expected.array is None:
-            return BytesMessage(MessageHeader(meta=dict(given.meta)), expected.data or b"", port=given.port)
+            header, data = MessageHeader(meta=dict(given.meta)), expected.data or b""
+            return BytesMessage(header, data, port=given.port, tags=given.tags)
         try:
             message = BytesMessage.from_array(expected.array, **given.meta)
         except ArrayError as error:
             self._wrong(steps, str(error))
             return BytesMessage()
-        message.port = given.port
+        message.port, message.tags = given.port, given.tags
         return message
 
     def _expected(self, given: CaseContent, *steps: str | int) -> Expected:

@@ -115,6 +115,8 @@ def _message_problems(wanted: CaseMessage, expected: Expected, got: BytesMessage
     problems: list[str] = []
     if wanted.port is not None and got.target is not None and wanted.port != got.target:
         problems.append(f"expected on port {wanted.port!r}, got on {got.target!r}")
+    if wanted.tags is not None and wanted.tags != tuple(got.tags):
+        problems.append(f"expected the tags {list(wanted.tags)}, got {list(got.tags)}")
     problems += meta_differences(wanted.meta, got.header.meta)
     if expected.array is not None:
         problems += array_differences(expected.array, got, expected.tolerance, any_dtype=expected.any_dtype)
