@@ -6,7 +6,7 @@ group "default" {
 }
 
 group "operators" {
-  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "image-save", "pass-through"]
+  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "csv-rows", "csv-save", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "image-save", "pass-through"]
 }
 
 target "array-save" {
@@ -69,6 +69,24 @@ target "csv-query" {
   tags = ["ghcr.io/nersc/interactem/csv-query"]
   labels = {
     "interactem.operator.spec" = "{\"id\":\"c5b0f0a2-93c5-4a77-8b1f-5f0a6f6e2d18\",\"label\":\"CSV Query\",\"description\":\"Runs an SQL query over the rows of each table in CSV\",\"image\":\"ghcr.io/nersc/interactem/csv-query\",\"inputs\":[{\"name\":\"table\",\"type\":\"csv\",\"label\":\"Table\",\"description\":\"CSV in UTF-8; its first line names the columns\"}],\"outputs\":[{\"name\":\"result\",\"type\":\"csv\",\"label\":\"Result\",\"description\":\"The rows of the result, as CSV\"}],\"parameters\":[{\"name\":\"query\",\"label\":\"Query\",\"description\":\"SQL of SQLite; the table is called message\",\"type\":\"str\",\"default\":\"SELECT * FROM message\"}],\"parallel_config\":{\"type\":\"embarrassing\"},\"timeout\":300.0,\"command\":{\"arguments\":[\"{{ python }}\",\"-I\",\"{{ here }}/query.py\"],\"persistent\":true}}"
+  }
+}
+
+target "csv-rows" {
+  context = "operators/csv-rows"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/csv-rows"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"06d002d6-2b17-45c3-bec3-805172feaac4\",\"label\":\"CSV Rows\",\"description\":\"Sends each row of a CSV file, with its values in meta and tags that say whether it is complete\",\"image\":\"ghcr.io/nersc/interactem/csv-rows\",\"outputs\":[{\"name\":\"rows\",\"type\":\"csv\",\"label\":\"Rows\",\"description\":\"A row with the line that names the columns, in the file's order\"}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"CSV in UTF-8; its first line names the columns\",\"required\":true,\"type\":\"mount\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "csv-save" {
+  context = "operators/csv-save"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/csv-save"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"aa3cb7f5-2fc1-47c4-b54c-c49cecba5e91\",\"label\":\"CSV Save\",\"description\":\"Puts tables in CSV one behind the other into files of the run's outputs\",\"image\":\"ghcr.io/nersc/interactem/csv-save\",\"inputs\":[{\"name\":\"table\",\"type\":\"csv\",\"label\":\"Table\",\"description\":\"CSV in UTF-8; its first line names the columns, and is written once to each file\"}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"Name of the file in outputs/: .csv\",\"type\":\"str\",\"default\":\"rows.csv\"},{\"name\":\"by\",\"label\":\"By\",\"description\":\"A name in the meta's row: each value there has a file of its own, such as rows-north.csv\",\"required\":false,\"type\":\"str\"}],\"parallel_config\":{\"type\":\"none\"}}"
   }
 }
 
