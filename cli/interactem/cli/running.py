@@ -266,7 +266,7 @@ class Screen:
         if self._quiet:
             print_json(result.to_value())
             return
-        unwanted = any(numbers["unwanted"] for numbers in result.operators.values())
+        unwanted = any(numbers.get("unwanted") for numbers in result.operators.values())
         names = ("replicas", "received", "sent", *(["unwanted"] if unwanted else []), "retried", "dead", "restarts")
         rows = [(name, *(numbers[each] for each in names)) for name, numbers in result.operators.items()]
         print_table(("operator", *names), rows, right=names)

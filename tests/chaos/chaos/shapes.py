@@ -250,7 +250,7 @@ SHAPES = (
             _edge("label.out -> rest.in", when={"tags": {"none": ["even", "third"]}}),
         ),
         _keyed,
-        deliveries=3,
+        deliveries=2,
     ),
     Shape("failing", _failing, _CHAIN, _without_dead(_failing, "pass")),
     Shape("crashing", _crashing, _CHAIN, _without_dead(_crashing, "pass"), share=0.2),
