@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 
 import pytest
@@ -27,7 +26,6 @@ def sales(project):
         expected.setdefault(name, []).append(lines[-1])
     file = project.path / "sales.csv"
     file.write_text(HEAD + "".join(lines))
-    assert sum(1 for _ in csv.reader(file.open())) == ROWS + 1
     return file, {name: HEAD + "".join(rows) for name, rows in expected.items()}
 
 
