@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from interactem.runtime import BytesMessage
+from interactem.runtime import BytesMessage, MessageHeader
 from interactem.runtime.kinds.sinks import FailedMessageError
 from interactem.runtime.loading import load
 from interactem.runtime.testing import call
@@ -46,6 +46,16 @@ def test_every_example_is_an_operator(tmp_path):
 def test_double(kernel):
     (answer,) = call(kernel("double"), BytesMessage.from_array(np.arange(3)))
     assert answer.array.tolist() == [0, 2, 4]
+
+
+def test_watch(kernel):
+    given = [BytesMessage(MessageHeader(meta={"sensor": s, "time": 1, "value": 2})) for s in "aba"]
+    answers = call(kernel("watch"), given)
+    assert [bytes(answer.data) for answer in answers] == [
+        b"1 of 1 sensors, 2",
+        b"1 of 2 sensors, 4",
+        b"2 of 2 sensors, 6",
+    ]
 
 
 def test_ask(kernel):

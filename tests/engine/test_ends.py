@@ -107,3 +107,12 @@ def test_an_attached_supervisor_goes_on_with_what_is_under_way(shelf):
 def test_an_attached_supervisor_knows_where_nobody_drains(shelf):
     finished(shelf, 3)
     assert Ends(PLAN, {operator.index: Tally() for operator in PLAN.operators}).attach(dict(shelf.stored)) is None
+
+
+def test_who_is_told_to_finish_hears_whether_the_stream_goes_on_later(shelf):
+    """`source` is drained and `other` has ended: what is behind the first is cut short."""
+    ends = Ends(PLAN, {operator.index: Tally() for operator in PLAN.operators})
+    finished(shelf, 0, drained=True)
+    finished(shelf, 3)
+    ends.attach(dict(shelf.stored))
+    assert [ends.is_cut_short(operator) for operator in PLAN.operators] == [True, True, True, False]

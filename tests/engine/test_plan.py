@@ -103,6 +103,23 @@ def test_what_an_operator_is_told():
     assert through.outputs[0].readers == (2,)
 
 
+def test_an_input_knows_the_sources_that_its_messages_began_in():
+    made = plan(
+        {
+            "a": {"operator": "source"},
+            "b": {"operator": "source", "replicas": 2},
+            "through": {"operator": "through"},
+            "sink": {"operator": "sink"},
+        },
+        "a.out -> through.in",
+        "b.out -> sink.in",
+        "through.out -> sink.in",
+    )
+    origins = [entry.origins for entry in made.operator("sink").assignment.inputs]
+    assert sorted(origins) == [("a~0",), ("b~0", "b~1")]
+    assert Plan.from_value(json.loads(json.dumps(made.to_value()))) == made
+
+
 def test_mounts_are_no_parameters_of_the_kernel():
     source = chain().operators[0]
     assert source.parameters == {"count": 3}

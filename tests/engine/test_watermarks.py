@@ -75,8 +75,8 @@ class Broker:
         for message in await subscription.fetch(count, timeout=10):
             await message.ack_sync()
 
-    async def told(self, operator):
-        subject = self.plan.names.control(operator, "watermarks")
+    async def told(self, operator, kind="watermarks"):
+        subject = self.plan.names.control(operator, kind)
         found = await self.storer.last(self.plan.names.control_stream(operator), [subject])
         return json.loads(found[subject]) if found else None
 
@@ -181,5 +181,25 @@ def test_a_watermark_is_told_only_after_its_lag(tmp_path):
             await broker.place(7)
             await waves.wave(await waves.positions())
             assert await broker.told(1) is None
+
+    run(whole())
+
+
+def test_operators_hear_of_a_source_that_has_ended_once_all_of_it_has_come(tmp_path):
+    async def whole():
+        async with serving(tmp_path) as broker:
+            names = broker.plan.names
+            waves = Watermarks(broker.plan, broker.storer, lag=3600)
+            await broker.send(0, 1)
+            await broker.place(1)
+            assert await waves.ended() == []
+            await broker.storer.store(Store(names.record(0, 0, "finished"), b'{"drained": false}'))
+            assert await waves.ended() == ["source~0"]
+            wave = asyncio.create_task(waves.wave(await waves.positions(), await waves.ended()))
+            assert await stays(wave)
+            assert await broker.told(1, "ended") is None
+            await broker.acknowledge(names.stream(0), names.consumer(0, 0), 1)
+            await wave
+            assert [await broker.told(operator, "ended") for operator in (1, 2)] == [{"sources": ["source~0"]}] * 2
 
     run(whole())

@@ -49,6 +49,7 @@ class Ends:
         self.told: set[int] = set()
         self.cut_short = False
         """Whether a replica is done only because it was drained."""
+        self._drained: set[int] = set()
         self._plan = plan
         self._names = plan.names
         self._tallies = tallies
@@ -100,7 +101,9 @@ class Ends:
         if ended is None:
             return
         drained, counts = ended
-        self.cut_short |= drained
+        if drained:
+            self.cut_short = True
+            self._drained.add(operator)
         if counts is not None:
             self._tallies[operator].hear(replica, counts)
         self.finished.add((operator, replica))
@@ -116,6 +119,10 @@ class Ends:
 
     def has_ended(self, operator: PlannedOperator) -> bool:
         return has_ended(operator, self.finished)
+
+    def is_cut_short(self, operator: PlannedOperator) -> bool:
+        """Whether an operator's stream ends only because the run is drained, and goes on when that is resumed."""
+        return operator.index in self._plan.below(self._drained)
 
     def waiting(self, operator: PlannedOperator) -> int:
         """How many batches were left for it when they were last counted."""
@@ -137,7 +144,8 @@ class Ends:
             self._outstanding |= await streams.outstanding(storer, chosen)
             for operator in ending:
                 if is_drained(self._outstanding, operator):
-                    await storer.store(Store(self._names.control(operator.index, "finish"), b"{}"))
+                    told = json.dumps({"drained": self.is_cut_short(operator)}).encode()
+                    await storer.store(Store(self._names.control(operator.index, "finish"), told))
                     self.told.add(operator.index)
             left = min((self.waiting(operator) for operator in ending), default=NEARLY_DRAINED)
             with suppress(TimeoutError):

@@ -161,7 +161,14 @@ def _planned_operator(value: Mapping[str, Any]) -> PlannedOperator:
 
 
 def make_plan(
-    graph: Graph, run: str, folders: Mapping[str, Path], *, max_payload: int, max_message: int, arena: int = 0
+    graph: Graph,
+    run: str,
+    folders: Mapping[str, Path],
+    *,
+    max_payload: int,
+    max_message: int,
+    max_state: int = 2**30,
+    arena: int = 0,
 ) -> Plan:
     """The plan of a checked graph. `folders` has the folder of each operator that is not named by its image.
 
@@ -187,6 +194,7 @@ def make_plan(
                 index_of[edge.source.operator],
                 graph.operators[edge.source.operator].replicas,
                 edge.key is not None,
+                origins=_origins(graph, edge.source.operator),
             )
             for edge in graph.incoming(key)
         )
@@ -216,6 +224,7 @@ def make_plan(
             max_attempts=DEFAULT_ATTEMPTS if attempts is None else attempts,
             max_payload=max_payload,
             max_message=max_message,
+            max_state=max_state,
             ack_wait=ACK_WAIT,
             arena=_arena_of(graph, key, arena) if any(output.shm for output in outputs) else 0,
             most_kept=_most_kept(graph, key, arena),
@@ -259,6 +268,18 @@ def _route(number: int, edge: PipelineEdge) -> Route:
     """What the edge of this number says beside its ports."""
     rules = edge.when.rules if edge.when is not None else ()
     return Route(number, str(edge), rules, () if edge.key is None else tuple(edge.key.split(".")[1:]))
+
+
+def _origins(graph: Graph, key: str) -> tuple[str, ...]:
+    """The replicas of the sources that an operator's messages began in."""
+    found, waiting = set[str](), [key]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += [edge.source.operator for edge in graph.incoming(one)]
+    sources = sorted(one for one in found if not graph.incoming(one))
+    return tuple(f"{one}~{replica}" for one in sources for replica in range(graph.operators[one].replicas))
 
 
 def _arena_of(graph: Graph, key: str, most: int) -> int:
@@ -312,6 +333,11 @@ def largest_payload(graph: Graph, store_bytes: int) -> int:
     readers = sum(len(graph.incoming(key)) > 0 for key in graph.order)
     part = store_bytes // _PARTS
     return min(2 * part // max(1, readers), 8 * part // max(1, outputs)) // _MESSAGES_AT_LEAST
+
+
+def largest_state(store_bytes: int) -> int:
+    """What one replica may keep: it shares a stream with blobs, and is there twice while it is put together anew."""
+    return 4 * (store_bytes // _PARTS) // 3
 
 
 def stream_configs(plan: Plan, store_bytes: int) -> list[dict[str, Any]]:

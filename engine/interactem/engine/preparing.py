@@ -17,7 +17,7 @@ from interactem.engine.external_brokers import LEAST_PAYLOAD, NO_STORE, reachabl
 from interactem.engine.folders import FOLDER_TAKEN, RunFolder, new_run_id
 from interactem.engine.launching import make_ready
 from interactem.engine.own_broker import MAX_STORE, MIN_STORE, OWN_PAYLOAD
-from interactem.engine.plan import LauncherName, Plan, largest_payload, make_plan, senders
+from interactem.engine.plan import LauncherName, Plan, largest_payload, largest_state, make_plan, senders
 from interactem.engine.results import collect
 from interactem.runtime.connections import Address
 from interactem.runtime.path_mapping import PathRule, rules_text
@@ -83,7 +83,8 @@ async def prepare(
     address, payload = (None, OWN_PAYLOAD) if broker is None else await reachable(run, broker)
     payload = max(LEAST_PAYLOAD, min(payload, OWN_PAYLOAD, largest_payload(graph, store_bytes)))
     arena, no_shm = (0, "--no-shm was given") if not shm else find_room().each(senders(graph))
-    made = make_plan(graph, run, used, max_payload=payload, max_message=MAX_MESSAGE, arena=arena)
+    bounds = {"max_payload": payload, "max_message": MAX_MESSAGE, "max_state": largest_state(store_bytes)}
+    made = make_plan(graph, run, used, **bounds, arena=arena)
     plan = _with_absolute_mounts(made)
     plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file, no_shm=no_shm)
     plan = replace(plan, path_rules=rules_text(path_rules))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interactem.engine import streams
@@ -49,12 +50,13 @@ class Watermarks:
 
     async def run(self) -> None:
         """For as long as the run goes on."""
-        known: dict[str, int] = {}
+        known: tuple[dict[str, int], list[str]] = {}, []
         while True:
+            ended = await self.ended()
             positions = await self.positions()
-            if positions != known:
-                await self.wave(positions)
-                known = positions
+            if (positions, ended) != known:
+                await self.wave(positions, ended)
+                known = positions, ended
             await self._tell()
             await asyncio.sleep(WAVE_SECONDS)
 
@@ -70,13 +72,25 @@ class Watermarks:
             found[source_name(self._plan.operators[operator].key, replica, place.epoch)] = place.position
         return found
 
-    async def wave(self, positions: dict[str, int]) -> None:
-        """Follow everything before these positions down the graph."""
+    async def ended(self) -> list[str]:
+        """The replicas of sources that have sent all that they will, each `operator~replica`."""
+        names = self._plan.names
+        sources = [operator for operator in self._plan.operators if operator.assignment.is_source]
+        subjects = [names.record(operator.index, "*", "finished") for operator in sources]
+        found = await self._storer.last(names.record_stream, subjects)
+        places = sorted(tuple(map(int, subject.split(".")[3:5])) for subject in found)
+        return [f"{self._plan.operators[operator].key}~{replica}" for operator, replica in places]
+
+    async def wave(self, positions: dict[str, int], ended: Sequence[str] = ()) -> None:
+        """Follow everything before these positions down the graph; all operators hear when it has come through."""
         marks: dict[int, int] = {}
         for operator in self._plan.operators:  # in the graph's order
             if not operator.assignment.is_source:
                 await self._settled(operator, marks)
                 self._found.append(Found(time.monotonic() + self._lag, operator.index, positions))
+                if ended:
+                    told = json.dumps({"sources": list(ended)}).encode()
+                    await self._storer.store(Store(self._plan.names.control(operator.index, "ended"), told))
                 await self._tell()
             for output in operator.assignment.outputs:
                 if output.edges:

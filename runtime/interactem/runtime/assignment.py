@@ -31,6 +31,8 @@ class Input:
     """How many replicas that has."""
     keyed: bool = False
     """Whether the partitions are by a key, so that any of a source's ids may come to any of them."""
+    origins: tuple[str, ...] = ()
+    """The sources that what comes on it began in, each `operator~replica`."""
 
     @property
     def ways(self) -> int:
@@ -78,6 +80,8 @@ class Assignment:
     """Bytes that one NATS message holds at most; larger messages become blobs."""
     max_message: int = 2**30
     """Bytes that one message holds at most."""
+    max_state: int = 2**30
+    """Bytes that what one replica keeps takes at most."""
     ack_wait: float = 5.0
     arena: int = 0
     """Bytes of each replica's arena; 0 where it has none."""
@@ -100,7 +104,9 @@ class Assignment:
         fields = dict(value)
         if fields.pop("version", None) not in _READ:
             raise ValueError(f"an assignment of version {value.get('version')!r}; this runtime reads {VERSION}")
-        fields["inputs"] = tuple(Input(**item) for item in fields["inputs"])
+        fields["inputs"] = tuple(
+            Input(**{**item, "origins": tuple(item.get("origins", ()))}) for item in fields["inputs"]
+        )
         fields["outputs"] = tuple(map(_output, fields["outputs"]))
         return cls(**fields)
 

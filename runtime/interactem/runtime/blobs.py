@@ -52,5 +52,8 @@ def pieces(data: Buffer, max_payload: int) -> list[bytes]:
     return [bytes(view[start : start + size]) for start in range(0, view.nbytes, size)]
 
 
-def stores(subjects: list[str], data: Buffer, max_payload: int) -> list[Store]:
-    return [Store(subject, piece) for subject, piece in zip(subjects, pieces(data, max_payload), strict=True)]
+def stores(subjects: list[str], data: Buffer, max_payload: int, *, kept: bool = False) -> list[Store]:
+    """`kept` says that it is part of what a replica keeps."""
+    return [
+        Store(subject, piece, kept=kept) for subject, piece in zip(subjects, pieces(data, max_payload), strict=True)
+    ]

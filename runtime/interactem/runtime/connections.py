@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
 from interactem.runtime import wire
-from interactem.runtime.errors import SettingsError, SupersededError, TransportError
+from interactem.runtime.errors import SettingsError, StateTooLargeError, SupersededError, TransportError
 from interactem.runtime.transports import Store
 
 STORE_TIMEOUT = 5.0
@@ -175,7 +175,8 @@ class Storer:
         """The sequence under which `item` is stored.
 
         `replaces` is the sequence of what is there under its subject (0: nothing). Raises `SupersededError` where
-        something else is by now, and `TransportError` when it cannot be stored.
+        something else is by now, `StateTooLargeError` where there is no room for what a replica keeps, and
+        `TransportError` when it cannot be stored.
         """
         headers = dict(headers)
         if item.id:
@@ -200,8 +201,10 @@ class Storer:
             code, reason = refusal
             if code in _SUPERSEDED:
                 raise SupersededError(f"{item.subject} was stored by another process meanwhile: {reason}")
+            if code in _FULL and item.kept and loop.time() > until:
+                raise StateTooLargeError()
             if code in _FULL:
-                until = loop.time() + PATIENCE
+                until = until if item.kept else loop.time() + PATIENCE
             elif code in _HOPELESS or loop.time() > until:
                 raise TransportError(f"{item.subject} cannot be stored: {reason}")
             if answer is not None:

@@ -8,8 +8,18 @@ from typing import Any
 _SHAPES: dict[str, dict[str, type]] = {
     "parameters": {},
     "watermarks": {},
+    "ended": {"sources": list},
     "crash": {"edge": int, "id": str, "attempts": int, "error": str},
 }
+
+
+def is_cut_short(payload: bytes) -> bool:
+    """Whether what tells an operator to finish says that the run was drained, and the stream goes on when resumed."""
+    try:
+        value: Any = json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("drained") is True
 
 
 def malformed(kind: str, payload: bytes) -> str:

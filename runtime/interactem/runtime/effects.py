@@ -22,6 +22,7 @@ from interactem.runtime.batches import Batch
 from interactem.runtime.blobs import HEADROOM, Reference
 from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.context import Context
+from interactem.runtime.errors import StateTooLargeError
 from interactem.runtime.ids import Series
 from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
 from interactem.runtime.segments import Segments
@@ -85,8 +86,7 @@ class Effects:
         self._snapshot = checkpoints.encode_state({})
         self._chunks: list[str] = []
         self.tables = context._tables
-        most = assignment.max_message
-        self._segments = Segments(self.tables, self._pieces, assignment.max_payload, most)
+        self._segments = Segments(self.tables, self._pieces, assignment.max_payload, assignment.max_state)
         self.restored = False
         """Whether there was an earlier incarnation that left a checkpoint."""
         self._pending = _Pending()
@@ -246,6 +246,8 @@ class Effects:
         before, old = self._segments.store()
         self.checkpoint.tables = self._segments.to_value()
         encoded = checkpoints.encode(self.checkpoint, self._snapshot)
+        if len(self._snapshot) > self._assignment.max_state:
+            raise StateTooLargeError(len(self._snapshot), self._assignment.max_state)
         limit = self._assignment.max_payload
         old, self._chunks = old + self._chunks, []
         if len(encoded) <= limit - HEADROOM:
@@ -253,7 +255,7 @@ class Effects:
         # never under the name of an earlier one, which is removed while this one is written
         reference = Reference(f"c-{time.time_ns():x}", len(blobs.pieces(encoded, limit)))
         self._chunks = self._pieces(reference)
-        pieces = blobs.stores(self._chunks, encoded, limit)
+        pieces = blobs.stores(self._chunks, encoded, limit, kept=True)
         return [*before, *pieces, Store(self._record, msgpack.packb(reference.to_value()))], old
 
     def _pieces(self, reference: Reference) -> list[str]:

@@ -228,10 +228,10 @@ class KeptValueError(InteractemRuntimeError, TypeError, ValueError):
 class StateTooLargeError(InteractemRuntimeError, ValueError):
     """What an operator keeps is more than the run's store has room for."""
 
-    def __init__(self, size: int, bound: int) -> None:
+    def __init__(self, size: int = 0, bound: int = 0) -> None:
+        much = f"takes {size:,} bytes, over its bound of {bound:,}" if bound else "does not fit into the run's store"
         super().__init__(
-            f"what this operator keeps takes {size:,} bytes, over its bound of {bound:,}: keep less of it, or give the "
-            "run more room (the store is bounded by the free disk space)"
+            f"what this operator keeps {much}: keep less, or make room: the store is bounded by the free disk space"
         )
         self.size = size
         self.bound = bound

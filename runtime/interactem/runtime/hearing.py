@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 
 from interactem.runtime.assignment import Assignment
-from interactem.runtime.controls import malformed
+from interactem.runtime.controls import is_cut_short, malformed
 from interactem.runtime.failures import Failure
 from interactem.runtime.outbox import Outbox, batch_limit
 from interactem.runtime.reports import REPORT_SECONDS, Reporter
@@ -58,6 +58,10 @@ class Hearing:
         self.crashes: dict[tuple[int, str], Failure] = {}
         self.told_to_finish = False
         self.drained = False
+        self.cut_short = False
+        """Whether the stream has not ended by itself, and goes on when the run is resumed."""
+        self.ended: set[str] = set()
+        """The sources of which nothing comes any more, each `operator~replica`."""
         self.recomputed = False
         """Whether what was lost with shared memory is sent again."""
         self.stopped = False
@@ -145,6 +149,7 @@ class Hearing:
             _logger.warning("what the engine says of %s is ignored: %s", kind, why)
         elif kind == "finish":
             self.told_to_finish = True
+            self.cut_short = is_cut_short(payload)
         elif kind == "drain" and self._assignment.is_source:
             self.told_to_finish = self.drained = True
         elif kind == "parameters":
@@ -156,6 +161,8 @@ class Hearing:
         elif kind == "crash":
             value = json.loads(payload)
             self.crashes[value["edge"], value["id"]] = Failure.from_value(value)
+        elif kind == "ended":
+            self.ended.update(map(str, json.loads(payload)["sources"]))
         elif kind == "watermarks":
             for source, position in json.loads(payload).items():
                 self._forget(source, position)

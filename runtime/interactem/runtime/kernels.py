@@ -46,6 +46,8 @@ class Kernel:
     """Tells a source that reads up to which position everything that it has sent is stored durably."""
     reads: bool = False
     """Whether it is a source that reads from a position."""
+    transform: Kernel | None = None
+    """What a source's messages go through before they are sent."""
     reduction: Reduction | None = None
     """What a reducer gathers messages by, and the kernel that it calls with them."""
     traceless: bool = False

@@ -14,6 +14,7 @@ from interactem.runtime.kernels import KERNEL, Kernel, kernel_of
 from interactem.runtime.kinds.classes import class_of, finish_of, maker, source_kernel
 from interactem.runtime.kinds.sinks import Sink, sinking
 from interactem.runtime.kinds.sources import Source, reading_kernel, reads
+from interactem.runtime.kinds.transforms import transform_kernel
 
 if TYPE_CHECKING:
     from interactem.runtime.context import Context
@@ -71,6 +72,7 @@ class OperatorDecorator:
         /,
         *,
         ack: Callable[..., Any] | None = None,
+        transform: Callable[..., Any] | None = None,
         finish: Callable[..., Any] | None = None,
         replayable: bool = True,
     ) -> Callable[[Function], Function]: ...
@@ -80,6 +82,7 @@ class OperatorDecorator:
         /,
         *,
         ack: Callable[..., Any] | None = None,
+        transform: Callable[..., Any] | None = None,
         finish: Callable[..., Any] | None = None,
         replayable: bool = True,
     ) -> Function | Callable[[Function], Function]:
@@ -87,10 +90,18 @@ class OperatorDecorator:
 
         The latter is a class made from `Source`, an instance of one, or a function with an argument `position`, which
         is then what `Source.read` is; `ack` is its `Source.ack`. Raises `KernelError` where that does not fit.
+
+        Each message goes through `transform` before it is sent: a plain function of a message and, by these names,
+        `parameters` and `context`. It returns the message, with an event time or keys in its meta, or None for one that
+        is not sent. A position counts either way.
         """
 
         def decorate(function: Function) -> Function:
-            return _decorate_source(function, ack, finish, replayable)
+            _decorate_source(function, ack, finish, replayable)
+            if transform is not None:
+                made: Kernel = getattr(function, KERNEL)
+                setattr(function, KERNEL, replace(made, transform=transform_kernel(transform)))
+            return function
 
         return decorate if function is None else decorate(function)
 

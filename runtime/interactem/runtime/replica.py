@@ -123,7 +123,7 @@ class Replica:
         if kernel.reduction is not None:
             windows = Caller(kernel.reduction.kernel, context, packing.ports, assignment.timeout, arm=arm)
             self._reducing = Reducing(
-                assignment, reducer, windows, packing, context, hearing, effects, reporter, retries, log
+                assignment, reducer, windows, packing, context, hearing, effects, reporter, retries, log, slot
             )
         self._inputs = Inputs(
             assignment, caller, sharing, transport, context, hearing, outbox, effects, retries,

@@ -74,7 +74,7 @@ class Segments:
         reference = Reference(name, len(blobs.pieces(segment, self._max_payload)))
         self._stored.append((reference, len(segment)))
         self.stored_last = len(segment)
-        return blobs.stores(self._subjects(reference), segment, self._max_payload)
+        return blobs.stores(self._subjects(reference), segment, self._max_payload, kept=True)
 
     def _all_subjects(self) -> list[str]:
         return [subject for reference, _ in self._stored for subject in self._subjects(reference)]

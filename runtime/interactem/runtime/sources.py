@@ -20,6 +20,7 @@ from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import NO_SERIES, source_id, source_name
 from interactem.runtime.kinds.acknowledging import Acknowledging
 from interactem.runtime.kinds.sources import EndOfStream, pack_position, pairs, unpack_position
+from interactem.runtime.kinds.transforms import transformed
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Sent
 from interactem.runtime.packing import Packing
@@ -261,6 +262,9 @@ class Source:
         `place` is where a source that reads is then.
         """
         made: list[Sent] = []
+        if self._kernel.transform is not None:
+            messages, parameters = self._caller.checked(result), self._hearing.parameters
+            result = transformed(messages, self._kernel.transform, self._caller, parameters)
         if type(result) is BytesMessage and result.target is None:
             weight = self._packing.pack_into(made, result, self._series, self._position)
         else:

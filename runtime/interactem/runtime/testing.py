@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -26,7 +27,9 @@ from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
 from interactem.runtime.ids import file
 from interactem.runtime.kernels import KERNEL, Kernel
+from interactem.runtime.kinds.reduce.rehearsal import Rehearsal
 from interactem.runtime.kinds.rehearsing import read_through
+from interactem.runtime.kinds.transforms import transformed
 from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.path_mapping import map_path, rules_in
@@ -96,6 +99,9 @@ class Operator:
     While it is open, its folder can be imported from and its mounts are in the data directory; afterwards both are
     as before. `kernel` is its function with what is known of it, `spec` its `operator.json` (None for a function
     that has none), `context` what the kernel is given.
+
+    A reducer tells its windows as messages are handled, with `tick` as time passes, by `clock` in seconds, and the
+    rest at the `finish`.
     """
 
     kernel: Kernel
@@ -111,6 +117,7 @@ class Operator:
         state: dict[str, Any] | None = None,
         position: Any = None,
         init_data: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._target = operator
         self.folder = _folder(operator)
@@ -125,6 +132,8 @@ class Operator:
         self.context.init_data = dict(self.parameters if init_data is None else init_data)
         self._outputs = outputs
         self._count = 0
+        self._clock = clock
+        self._rehearsal: Rehearsal | None = None
         self._dependencies: Dependencies | None = None
         self._stack = ExitStack()
 
@@ -140,6 +149,10 @@ class Operator:
             self.kernel = _kernel(self._target)
             self._caller = self._calling(self.kernel)
             stack.callback(self._caller.close)
+            if self.kernel.reduction is not None:
+                windows = self._calling(self.kernel.reduction.kernel)
+                stack.callback(windows.close)
+                self._rehearsal = Rehearsal(self.kernel.reduction, windows, self.parameters, self._clock)
             self._dependencies = dependencies = Dependencies(self.kernel, self.context)
             stack.callback(self.tear_down)
             dependencies.set_up()
@@ -159,17 +172,14 @@ class Operator:
         given = _travelled(message, self.input_port(message), message.id or f"case.{self._count}")
         self._count += 1
         self.context._message = given
+        if self._rehearsal is not None:
+            return list(islice(map(_sent, self._rehearsal.handle(given)), limit))
         return list(islice(self._results(self._caller, given), limit))
 
     def give(self, message: BytesMessage | None) -> Iterator[BytesMessage]:
         """What the kernel makes of one message, as it makes it; nothing passes through the wire format."""
         self.context._message = message
-        made = self._caller.call(message, self.parameters)
-        if isinstance(made, list):
-            yield from made
-            return
-        for item in made:
-            yield from self._caller.checked(item)
+        yield from self._made(self._caller, message)
 
     def invoke(self, message: BytesMessage | None, parameters: Any) -> Any:
         """What one call of the kernel returns, as it is."""
@@ -199,7 +209,8 @@ class Operator:
             names = ", ".join(port.name for port in self.spec.inputs)
             raise InputError(f"{self.folder.name} is not a source: give it a message for its input ({names})")
         if self.kernel.reads:
-            return [_sent(message) for message in read_through(self._caller, self.parameters, limit)]
+            read = read_through(self._caller, self.parameters, limit)
+            return [_sent(message) for message in self._transformed(self._caller, read)]
         if self.kernel.generator or limit is None:
             return list(islice(self._results(self._caller, None), limit))
         results: list[BytesMessage] = []
@@ -210,8 +221,14 @@ class Operator:
             results += new
         return results[:limit]
 
+    def tick(self) -> list[BytesMessage]:
+        """What a reducer tells because time has passed on the clock."""
+        return [] if self._rehearsal is None else [_sent(message) for message in self._rehearsal.due()]
+
     def finish(self) -> list[BytesMessage]:
         """What the function for the end of the stream makes. Raises `InputError` where the operator has none."""
+        if self._rehearsal is not None:
+            return [_sent(message) for message in self._rehearsal.end()]
         if self.kernel.finish is None:
             raise InputError(f"{self.folder.name} does nothing at the end of the stream; give it @operator(finish=…)")
         self.context._message = None
@@ -229,14 +246,17 @@ class Operator:
         return _EveryPort() if self.spec is None else tuple(port.name for port in self.spec.outputs)
 
     def _results(self, caller: Caller, message: BytesMessage | None) -> Iterator[BytesMessage]:
+        return map(_sent, self._made(caller, message))
+
+    def _made(self, caller: Caller, message: BytesMessage | None) -> Iterator[BytesMessage]:
+        """What the kernel makes, as it makes it; of a source, what is sent of that."""
         made = caller.call(message, self.parameters)
-        if isinstance(made, list):
-            for result in made:
-                yield _sent(result)
-            return
-        for item in made:
-            for result in caller.checked(item):
-                yield _sent(result)
+        for item in [made] if isinstance(made, list) else made:
+            yield from self._transformed(caller, caller.checked(item))
+
+    def _transformed(self, caller: Caller, messages: list[BytesMessage]) -> list[BytesMessage]:
+        transform = caller.kernel.transform
+        return messages if transform is None else transformed(messages, transform, caller, self.parameters)
 
     def input_port(self, message: BytesMessage) -> str | None:
         """The port that a message goes to. Raises `InputError` where nothing says which, or there is none such."""

@@ -111,6 +111,6 @@ def _aligned(time: float, size: float, every: float) -> list[Window]:
         number += 1
     found = []
     while number * every + size > time:
-        found.append(Window(number * every, number * every + size))
+        found.append(Window(float(number * every), float(number * every + size)))
         number -= 1
     return found[::-1]

@@ -34,7 +34,7 @@ class Shape:
         operators = self.operators(count)
         sources = [value for value in operators.values() if value["operator"] == "numbers"]
         for value in operators.values():
-            if "count" not in value["parameters"] and value["operator"] in ("numbers", "tally", "record"):
+            if "count" not in value["parameters"] and value["operator"] in ("numbers", "tally", "window", "record"):
                 value["parameters"]["count"] = count
         for value in sources:
             value["parameters"] |= {"rate": rate / len(sources), "held": max(1, count // 20)}
@@ -221,6 +221,18 @@ SHAPES = (
         },
         ("numbers.out -> pass.in", "pass.out -> tally.in", "tally.out -> record.in"),
         lambda count: _each(count, ("record", "numbers/total")),
+    ),
+    Shape(
+        "windows",
+        lambda count: {
+            "numbers": _op("numbers"),
+            "pass": _op("pass-on", 2),
+            "window": _op("window"),
+            "record": _op("record"),
+        },
+        ("numbers.out -> pass.in", "pass.out -> window.in", "window.out -> record.in"),
+        lambda count: _each(count, ("record", "numbers/windows")),
+        share=0.5,
     ),
     Shape(
         "replicas",

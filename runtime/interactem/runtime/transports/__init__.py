@@ -57,6 +57,8 @@ class Store:
     id: str | None = None
     wire: bool = False
     """Whether the payload is a batch, to be marked with the wire format."""
+    kept: bool = False
+    """Whether it is part of what a replica keeps, which nobody makes room for: after a while it is an error."""
     stored: Callable[[int, bool], None] | None = None
     """Is told the sequence once it is stored, and whether it may be so twice. From the transport's thread."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,7 +111,16 @@ class Progress:
         self._origins: dict[tuple[int, str], Origin] = {}
         self._epochs: dict[tuple[int, str], int] = {}
         self._places: dict[tuple[int, Series], tuple[Origin, int | None] | None] = {}
+        self._expected: set[tuple[int, str]] = set()
+        self._begun = -math.inf
+        self.ended: set[str] = set()
+        """The sources of which nothing comes any more."""
         self.watermark = -math.inf
+
+    def expect(self, origins: Iterable[tuple[int, str]], now: float) -> None:
+        """Something will come on these edges from these sources, if they are not silent: for a while it is waited."""
+        self._begun = now
+        self._expected = set(origins)
 
     def add(self, edge: int, series: Series, number: int, time: float, now: float) -> None:
         """A message has come."""
@@ -129,6 +139,7 @@ class Progress:
         if root is not None and position != -1:
             name, epoch = root
             key = edge, name
+            self._expected.discard(key)
             if epoch > self._epochs.get(key, -1):
                 # it begins anew: what it had sent before counts for nothing now, but the watermark stays
                 self._epochs[key] = epoch
@@ -143,21 +154,29 @@ class Progress:
 
     def advance(self, now: float) -> float:
         """The watermark as it is now."""
+        if self._expected and not self._all_have_come(now):
+            return self.watermark
         times = []
-        for one in self._origins.values():
+        for (_, name), one in self._origins.items():
             if one.since:
                 one.forgive(now - self._patience)
-            if self._idle is None or now - one.heard < self._idle:
+            if name not in self.ended and (self._idle is None or now - one.heard < self._idle):
                 times.append(one.time)
         if not times and self._origins:
-            times = [max(one.time for one in self._origins.values())]  # all of them are idle
+            times = [max(one.time for one in self._origins.values())]  # nothing is to be expected of any
         self.watermark = max(self.watermark, min(times, default=-math.inf) - self._lateness)
         return self.watermark
+
+    def _all_have_come(self, now: float) -> bool:
+        """Whether no source is waited for that was not heard of so far."""
+        if now - self._begun >= self._patience:
+            self._expected.clear()
+        return all(name in self.ended for _, name in self._expected)
 
     @property
     def waits(self) -> bool:
         """Whether the clock alone may move the watermark."""
-        return self._idle is not None or any(one.since for one in self._origins.values())
+        return bool(self._expected) or self._idle is not None or any(one.since for one in self._origins.values())
 
     def to_value(self) -> list[Any]:
         origins = [
@@ -169,6 +188,7 @@ class Progress:
         self.watermark, origins = value
         for edge, name, epoch, one in origins:
             self._epochs[edge, name] = epoch
+            self._expected.discard((edge, name))
             self._origins[edge, name] = Origin.from_value(one, now)
 
 

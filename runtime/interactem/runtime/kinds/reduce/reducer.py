@@ -10,7 +10,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,15 +53,21 @@ class Held:
 
 
 class Reducer:
-    """The windows of one replica. `edges` has the edge behind each input port."""
+    """The windows of one replica. `edges` has the edge behind each input port, `origins` who sends on them."""
 
     def __init__(
-        self, reduction: Reduction, context: Context, edges: Mapping[str | None, int], clock: Callable[[], float]
+        self,
+        reduction: Reduction,
+        context: Context,
+        edges: Mapping[str | None, int],
+        clock: Callable[[], float],
+        origins: Sequence[tuple[int, str]] = (),
     ) -> None:
         self._reduction = reduction
         self._context = context
         self._edges = edges
         self._clock = clock
+        self._origins = origins
         self._messages: Table[int] = context._tables.table("reduce:messages")
         self._opens: Table[bytes] = context._tables.table("reduce:windows")
         self._numbers: Table[bytes] = context._tables.table("reduce:numbers")
@@ -73,6 +79,8 @@ class Reducer:
         """Take up what is in the tables."""
         reduction = self._reduction
         self._progress = Progress(reduction.lateness, reduction.patience, reduction.idle)
+        if reduction.windows is not None:
+            self._progress.expect(self._origins, self._clock())
         self._gathering = Gathering(reduction.windows)
         self._gathering.on_merge(self._merged)
         self._order = itertools.count()
@@ -94,6 +102,8 @@ class Reducer:
             self._gather_again(number, messages[number])
         if not self._gathering.shared:
             self._know_again()
+        for one in self._gathering:
+            self._plan_again(one)
 
     def _open_again(self, id: int, start: float, value: Any) -> None:
         end, revision, told, attempts = value
@@ -115,6 +125,15 @@ class Reducer:
             if one.id in told:
                 _, one.revision, one.told, one.attempts = told[one.id]
 
+    def _plan_again(self, one: Open) -> None:
+        """What was to be told early, and was not."""
+        early = self._reduction.early
+        if early is not None and early.count is not None:
+            for count in range(one.told - one.told % early.count, len(one.messages) + 1, early.count):
+                self._counted.append((one, count))
+        if len(one.messages) > one.told:
+            self._plan_timed(one)
+
     # messages
 
     def add(self, message: BytesMessage) -> BytesMessage | None:
@@ -132,7 +151,7 @@ class Reducer:
         anew = "!" in series.prefix  # a dead letter that was sent again is never late
         number = self._next
         touched = self._gathering.add(number, key, tag, time, -math.inf if anew else self._progress.watermark)
-        if not anew:
+        if not anew and self._time is not None:
             self._come = True
             self._progress.add(edge, series, position, time, now)
         if not touched:
@@ -147,23 +166,25 @@ class Reducer:
             if self._gathering.shared and len(one.messages) == 1:
                 self._note(one)
             if self._reduction.early is not None:
-                self._plan_early(one, now)
+                self._plan_early(one)
         return None
 
     def _late(self, message: BytesMessage) -> BytesMessage | None:
         self._context.counter(LATE)
         return None if self._reduction.late is None else message.to(self._reduction.late)
 
-    def _plan_early(self, one: Open, now: float) -> None:
+    def _plan_early(self, one: Open) -> None:
         """Something has come for a window: have it told before it ends."""
         early, count = self._reduction.early, len(one.messages)
-        if early is None:
-            return
-        if early.count is not None and count % early.count == 0:
+        if early is not None and early.count is not None and count % early.count == 0:
             self._counted.append((one, count))
-        if early.seconds is not None and one not in self._planned:
+        self._plan_timed(one)
+
+    def _plan_timed(self, one: Open) -> None:
+        early = self._reduction.early
+        if early is not None and early.seconds is not None and one not in self._planned:
             self._planned.add(one)
-            heapq.heappush(self._timed, (now + early.seconds, next(self._order), one))
+            heapq.heappush(self._timed, (self._clock() + early.seconds, next(self._order), one))
 
     # windows
 
@@ -185,6 +206,10 @@ class Reducer:
             self._planned.discard(one)
             if one.alive and len(one.messages) > one.told:
                 yield Due(one, len(one.messages), False)
+
+    def hear_ended(self, sources: set[str]) -> None:
+        """Nothing comes of these sources any more."""
+        self._progress.ended = sources
 
     def last(self, *, drained: bool) -> Iterator[Due]:
         """What is to be told at the end of the stream; where it was only drained, what windows have come to so far."""
@@ -208,6 +233,10 @@ class Reducer:
 
     def given(self, due: Due) -> Given:
         return Given(due.window.key, (held.message for held in self.held(due)), due.window.window)
+
+    def first(self, due: Due) -> Held:
+        """The message that a window was opened by."""
+        return self._held(due.window.id)
 
     def held(self, due: Due) -> Iterator[Held]:
         """A window's messages, in the order of their event times, and of their places in their sources."""

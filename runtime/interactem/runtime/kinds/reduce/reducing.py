@@ -17,6 +17,7 @@ from interactem.runtime.effects import Effects
 from interactem.runtime.errors import PortError, StateError
 from interactem.runtime.failures import Failure, backoff, is_last
 from interactem.runtime.hearing import Hearing
+from interactem.runtime.ids import Run, text
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.kinds.reduce.reducer import Due, Reducer
 from interactem.runtime.kinds.reduce.reduction import Reduction
@@ -25,6 +26,7 @@ from interactem.runtime.outbox import Sent
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.retries import Retries
+from interactem.runtime.slot import Slot
 
 
 def gathering(
@@ -37,7 +39,9 @@ def gathering(
     ports = tuple(output.port for output in assignment.outputs)
     if reduction.late is not None and reduction.late not in ports:
         raise PortError(reduction.late, ports)
-    reducer = Reducer(reduction, context, {entry.port: entry.edge for entry in assignment.inputs}, clock)
+    edges: dict[str | None, int] = {entry.port: entry.edge for entry in assignment.inputs}
+    origins = [(entry.edge, origin) for entry in assignment.inputs for origin in entry.origins]
+    reducer = Reducer(reduction, context, edges, clock, origins)
 
     def gather(message: BytesMessage) -> BytesMessage | None:
         return reducer.add(message)
@@ -61,6 +65,7 @@ class Reducing:
         reporter: Reporter,
         retries: Retries,
         log: FailureLog,
+        slot: Slot,
     ) -> None:
         self._assignment = assignment
         self._reducer = reducer
@@ -72,9 +77,12 @@ class Reducing:
         self._reporter = reporter
         self._retries = retries
         self._log = log
+        self._slot = slot
 
     def begin(self) -> None:
-        """Raises `StateError` in one of several replicas that share their input in any order."""
+        """Raises `StateError` in one of several replicas, unless each has its keys."""
+        if self._assignment.replicas > 1 and not all(entry.keyed for entry in self._assignment.inputs):
+            raise StateError(self._assignment.name, self._assignment.replicas)
         self._context._use_state()
         self._context._kept["reduce", ""] = self._reducer
         self._reducer.forget()
@@ -86,6 +94,7 @@ class Reducing:
 
     def look(self) -> None:
         """Tell what is due."""
+        self._reducer.hear_ended(self._hearing.ended)
         self._tell_all(self._reducer.due)
 
     def end(self) -> None:
@@ -94,13 +103,13 @@ class Reducing:
         if checkpoint.finished:
             return
         while not self._hearing.stopped:
-            self._tell_all(lambda: self._reducer.last(drained=self._hearing.drained))
-            if self._hearing.drained or not self._reducer.open:
+            self._tell_all(lambda: self._reducer.last(drained=self._hearing.cut_short))
+            if self._hearing.cut_short or not self._reducer.open:
                 break
             self._hearing.rest(max(0.01, self._reducer.patience or 0.0))
         if self._hearing.stopped:
             return
-        checkpoint.finished, checkpoint.drained = True, self._hearing.drained
+        checkpoint.finished, checkpoint.drained = True, self._hearing.cut_short
         checkpoint.finishes += 1
         self._effects.wait()
         self._effects.commit()
@@ -116,20 +125,30 @@ class Reducing:
                 return
 
     def _tell(self, due: Due) -> None:
+        first = self._reducer.first(due)
+        crash = self._hearing.crashes.get((first.edge, text(*first.id)))
+        if crash is not None and crash.attempts > due.window.attempts:
+            self._failed(due, crash)
+            return
         context, attempt = self._context, due.window.attempts + 1
         context.attempt, context._message = attempt, None
         undo = self._mark()
         made: list[Sent] = []
+        # should the process die in the call, it counts for the window by its first message
+        self._slot.begin(first.edge, [Run(*first.id, 1)], attempt)
+        self._slot.current[0] = 1
         try:
             weight, count = self._call(due, made)
         except StateError:
             raise  # no window is to blame for it
         except Exception as error:
+            self._slot.leave()
             undo()
             self._failed(due, Failure.of(error, attempt, context.mask.text))
             return
         finally:
             context.remove_folder()
+        self._slot.leave()
         self._reporter.counts.sent += len(made)
         self._effects.keep(made, weight)
         self._reducer.told(due, count)

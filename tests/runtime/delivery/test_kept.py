@@ -1,0 +1,197 @@
+"""`context.keyed` and `context.accumulator`: what is kept per key, whatever crashes when."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+from delivery_harness import Collected, crash_at, message, node, numbers, sink, source
+from pydantic import BaseModel
+
+from interactem.runtime import operator
+from interactem.runtime.errors import StateTooLargeError
+
+
+class Reading(BaseModel):
+    total: int = 0
+    last: str = ""
+
+
+@dataclasses.dataclass
+class Span:
+    low: int
+    high: int
+
+
+@dataclasses.dataclass
+class Seen:
+    span: Span
+    numbers: list[int]
+
+
+def keeping():
+    """Sends what it has kept by then: what is lost or doubled shows in all that follows."""
+
+    @operator
+    def keep(inputs, parameters, context):
+        number = int(inputs.data)
+        readings, seen = context.keyed("readings", Reading), context.keyed("seen", Seen)
+        key = ("odd", 1) if number % 2 else "even"
+        reading = readings.setdefault(key, Reading())
+        reading.total += number
+        if key not in seen:
+            seen[key] = Seen(Span(number, number), [])
+        seen[key].span.high = number
+        seen[key].numbers.append(number)
+        total = context.accumulator("total")
+        total.add(number)
+        history = context.accumulator("history", [], lambda value, item: [*value, item])
+        history.add([number, b"x" * 9000])
+        if number == 5 and context.attempt == 1:
+            reading.total = -1
+            raise ValueError("half done")
+        return message(repr([total.value, len(history.value), reading.total, seen[key].numbers]).encode())
+
+    return keep
+
+
+def running(flow, prepare=None, count=8):
+    out = Collected()
+    made = flow({"s": source(numbers(count)), "m": node(keeping()), "k": sink(out)}, ["s > m", "m > k"])
+    made.start("m", prepare=prepare)
+    made.start_all(but=("m",))
+    made.finish()
+    return made, [eval(data) for data in out.data]
+
+
+def assert_kept(found, count=8):
+    """Each number went into everything once, whatever the order."""
+    found.sort(key=lambda one: one[1])
+    assert [length for _, length, *_ in found] == list(range(1, count + 1))
+    assert found[-1][0] == sum(range(count))
+    for parity in (0, 1):
+        of = [one for one in found if one[3][0] % 2 == parity]
+        assert [len(listed) for *_, listed in of] == list(range(1, count // 2 + 1))
+        assert all(total == sum(listed) for _, _, total, listed in of)
+        assert sorted(of[-1][3]) == list(range(parity, count, 2))
+
+
+def test_what_is_kept_survives_a_crash_at_any_step(flow):
+    for step in itertools.count():
+        prepare, crashed = crash_at(step, before=True)
+        made, found = running(flow, prepare)
+        assert_kept(found)
+        made.close()
+        if not crashed.is_set():
+            break
+    assert step >= 3
+
+
+def test_a_checkpoint_has_only_what_has_changed(flow):
+    """A megabyte in ten thousand keys: each message that changes one of them stores a little."""
+    stored = []
+
+    @operator
+    def fill(inputs, parameters, context):
+        table = context.keyed("table")
+        if inputs.data == b"0":
+            for number in range(10_000):
+                table[number] = "x" * 100
+        table[int(inputs.data)] = "y"
+        return inputs
+
+    def prepare(transport):
+        original = transport._outbox_stores = transport._store
+
+        def note(item):
+            stored.append((item.subject, len(item.payload)))
+            return original(item)
+
+        transport._store = note
+
+    out = Collected()
+    made = flow({"s": source(numbers(0)), "m": node(fill), "k": sink(out)}, ["s > m", "m > k"])
+    made.start("m", prepare=prepare)
+    made.start("k")
+    for number in range(40):
+        made.feed("s", [message(str(number).encode())], ids=[f"s.{number}"])
+        out.wait(number + 1)
+    made.start("s")
+    made.finish()
+    own = [size for subject, size in stored if ".r." in subject or ".k." in subject]
+    assert sum(own) < 3_000_000
+    assert len(own) > 40
+
+
+def test_another_incarnation_finds_everything(flow):
+    @operator
+    def grow(inputs, parameters, context):
+        context.keyed("arrays")[int(inputs.data)] = np.full(200_000, int(inputs.data), np.uint8)
+        context.accumulator("sum", np.zeros(3), np.add).add(np.full(3, int(inputs.data)))
+
+    made = flow({"s": source(numbers(30)), "k": sink(grow)}, ["s > k"])
+    made.start("s")
+    first = made.start("k")
+    made.finish()
+    del first
+    made.backend.tell(made.names.control(made.operator("k").index, "finish"), b"{}")
+    again = made.start("k")
+    again.join()
+    assert again.error is None
+    context = again.replica._effects._context
+    arrays = context.keyed("arrays")
+    assert sorted(arrays) == list(range(30))
+    assert all(array.shape == (200_000,) and (array == key).all() for key, array in arrays.items())
+    assert context.accumulator("sum", np.zeros(3), np.add).value.tolist() == [sum(range(30))] * 3
+
+
+def test_values_and_keys_that_do_not_fit(flow):
+    @operator
+    def wrong(inputs, parameters, context):
+        number = int(inputs.data)
+        if number == 0:
+            context.keyed("readings", Reading)["a"] = {"total": 1}
+        if number == 1:
+            context.keyed("plain")[[1, 2]] = 1
+        if number == 2:
+            context.keyed("plain")["a"] = object()
+        if number == 3:
+            context.accumulator("sum").add({1, 2})
+        if number == 4:
+            context.keyed("counts", int)["a"] = "one"
+
+    made = flow({"s": source(numbers(6)), "k": sink(wrong, max_attempts=1)}, ["s > k"])
+    made.run()
+    errors = [dead.error for dead in made.dead()]
+    assert len(errors) == 5
+    assert "context.keyed('readings'): {'total': 1} cannot be kept: it is a dict, and should be a Reading" in errors[0]
+    assert "[1, 2] (a list) cannot be a key: use text, numbers" in errors[1]
+    assert "cannot be stored: it holds a builtins.object" in errors[2]
+    assert "context.accumulator('sum')" in errors[3]
+    assert "it is a str, and should be a int" in errors[4]
+
+
+def test_more_than_the_store_has_room_for_is_an_error_that_says_so(flow):
+    @operator
+    def fill(inputs, parameters, context):
+        context.keyed("table")[int(inputs.data)] = bytes(100_000)
+
+    made = flow({"s": source(numbers(40)), "k": sink(fill)}, ["s > k"], max_state=1_000_000)
+    made.start("s")
+    running = made.start("k")
+    running.join()
+    assert isinstance(running.error, StateTooLargeError)
+    assert "over its bound of 1,000,000" in str(running.error)
+
+
+def test_a_source_has_no_tables(flow):
+    @operator
+    def make(inputs, parameters, context):
+        context.keyed("table")["a"] = 1
+        yield message(b"1")
+
+    made = flow({"s": source(make, max_attempts=1), "k": sink(Collected())}, ["s > k"])
+    running = made.start("s")
+    running.join()
+    assert "a source has context.state alone" in str(running.error)
