@@ -11,7 +11,7 @@ import pytest
 from interactem.runtime import BytesMessage, MessageHeader
 from interactem.runtime.kinds.sinks import FailedMessageError
 from interactem.runtime.loading import load
-from interactem.runtime.testing import call
+from interactem.runtime.testing import call, update
 
 PAGE = Path(__file__).parents[2] / "docs" / "kernels.md"
 
@@ -87,6 +87,15 @@ def test_archive(kernel, tmp_path):
     assert (tmp_path / "one.json").read_bytes() == good.data
     with pytest.raises(FailedMessageError, match="the archive is not there yet"):
         call(kernel("write"), BytesMessage(data=b'{"name": "one", "later": 1}'))
+
+
+def test_gains_and_what_they_amplify(kernel, tmp_path):
+    (tmp_path / "gains.csv").write_text("detector,gain\na,2.5\n")
+    gains = update(kernel("gains"), file=tmp_path / "gains.csv")
+    assert gains == {"a": 2.5}
+    given = BytesMessage.from_array(np.arange(2.0), detector="a")
+    [answer] = call(kernel("amplify"), given, side_inputs={"gains": gains})
+    assert answer.array.tolist() == [0, 2.5]
 
 
 def test_add_and_its_mean(kernel):

@@ -9,7 +9,7 @@ import pytest
 
 from interactem.runtime import BytesMessage, MessageHeader, operator
 from interactem.runtime.errors import KernelError, LoadError, ParameterError, PortError, ReturnTypeError
-from interactem.runtime.testing import InputError, Operator, call
+from interactem.runtime.testing import Clock, InputError, Operator, call
 from interactem.spec import SpecError
 
 SPEC = {
@@ -228,3 +228,31 @@ def test_a_coroutine_is_called_more_than_once(folder):
     with Operator(path) as started:
         results = [data(started.handle(BytesMessage(data=b"%d" % n))) for n in range(3)]
     assert results == [[b"0"], [b"1"], [b"2"]]
+
+
+def test_triggers_are_pulled_as_the_spec_says(folder):
+    code = """
+from interactem.runtime import BytesMessage, operator
+
+left = [b"a", b"b"]
+
+@operator
+def kernel(inputs, parameters, trigger):
+    if trigger == "drain" and left:
+        return BytesMessage(data=left.pop())
+    if trigger == "tell":
+        return BytesMessage(data=b"told")
+"""
+    triggers = [{"name": "tell"}, {"name": "drain", "mode": "drain"}]
+    with Operator(folder(code, spec={**SPEC, "parameters": [], "triggers": triggers})) as started:
+        assert [message.data for message in started.pull("tell")] == [b"told"]
+        assert [message.data for message in started.pull("drain")] == [b"b", b"a"]
+        with pytest.raises(InputError, match=r"there is no trigger 'tel' in .*; triggers: tell, drain"):
+            started.pull("tel")
+
+
+def test_a_clock_goes_forward_alone():
+    clock = Clock(10.0)
+    assert (clock(), clock.advance(5), clock()) == (10.0, 15.0, 15.0)
+    with pytest.raises(ValueError, match="does not go back"):
+        clock.advance(-1)

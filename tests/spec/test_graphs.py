@@ -278,3 +278,44 @@ def test_two_folders_with_one_name(operator):
     found = [("x/a", operator()), ("y/a/", operator(id="00000000-0000-4000-8000-0000000000aa"))]
     (problem,) = catalog_problems(found)
     assert problem.message == "the name 'a' is also that of x/a"
+
+
+def sided(operator, *, gives="table", takes="table", named=None, **more):
+    """The problems of a pipeline in which `reader` names `giver` its side input `lookup`."""
+    sides = [{"name": "lookup", "type": takes}, {"name": "other", "type": "any", "required": False}]
+    catalog = {"g": operator(side_input={"type": gives}), "r": operator(side_inputs=sides), "o": operator()}
+    operators = {
+        "giver": {"operator": "g", **more},
+        "reader": {"operator": "r", "side_inputs": {"lookup": "giver"} if named is None else named},
+        "plain": {"operator": "o"},
+    }
+    return lines(Graph(parse_pipeline({"name": "n", "operators": operators}, "p"), catalog))
+
+
+def test_side_inputs_are_named_by_operators_of_the_same_type(operator):
+    assert sided(operator) == []
+    assert sided(operator, takes="any") == []
+    assert sided(operator, gives="rows") == [
+        "$.operators.reader.side_inputs.lookup: types differ: 'giver' gives 'rows', this is 'table'; "
+        "name one of the same type (type 'any' fits all)"
+    ]
+
+
+def test_what_can_be_wrong_with_side_inputs(operator):
+    assert sided(operator, named={}) == [
+        "$.operators.reader: nothing says which operator its side input 'lookup' (type 'table') is; "
+        'add "side_inputs": {"lookup": "…"}'
+    ]
+    assert sided(operator, named={"lookup": "givr"}) == [
+        "$.operators.reader.side_inputs.lookup: the pipeline has no operator 'givr'; did you mean 'giver'?"
+    ]
+    assert sided(operator, named={"lookup": "plain"}) == [
+        "$.operators.reader.side_inputs.lookup: 'plain' is not a side input; "
+        'name an operator whose operator.json has "side_input"'
+    ]
+    assert sided(operator, named={"lookup": "giver", "lokup": "giver"}) == [
+        "$.operators.reader.side_inputs.lokup: 'reader' declares no side input 'lokup'; did you mean 'lookup'?"
+    ]
+    assert sided(operator, replicas=2) == [
+        "$.operators.giver.replicas: a side input has one replica; set 1: it gives the same value to all"
+    ]

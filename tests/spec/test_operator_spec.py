@@ -229,3 +229,15 @@ def test_any_value_either_loads_or_is_a_spec_error(value):
 def test_any_text_either_loads_or_is_a_spec_error(text):
     with pytest.raises(SpecError):
         parse_operator(text, "any")
+
+
+def test_a_side_input_has_nothing_else(operator_value):
+    port = [{"name": "in", "type": "any"}]
+    for name, value in {"inputs": port, "outputs": port, "triggers": [{"name": "now"}], "side_inputs": port}.items():
+        with pytest.raises(SpecError, match=f"a side input has no {name}: it gives one value"):
+            parse_operator(operator_value(**{"side_input": {"type": "any"}, name: value}), "x")
+
+
+def test_a_source_has_no_fallback(operator_value):
+    with pytest.raises(SpecError, match="the output 'lost' is a fallback, and nothing is sent to a source"):
+        parse_operator(operator_value(inputs=[], outputs=[{"name": "lost", "type": "any", "fallback": True}]), "x")

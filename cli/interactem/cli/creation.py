@@ -14,8 +14,7 @@ import typer
 from interactem.cli import scaffold
 from interactem.cli.failures import CommandError, InvalidError
 from interactem.cli.output import say
-
-DEFAULT_INPUTS, DEFAULT_OUTPUTS = ("in:any",), ("out:any",)
+from interactem.cli.scaffold_kinds import Kind, ports_of
 
 
 def on_terminal() -> bool:
@@ -34,25 +33,25 @@ def complete_request(
     tags: Sequence[str] | None,
     parallel: str | None,
     image: str | None,
-    new_kind: scaffold.NewKind = "kernel",
+    kind: Kind | None = None,
     ask: bool,
 ) -> scaffold.Request:
     """The request with everything in it: flags, then answers where `ask` says so, then defaults."""
     if name is None and not ask:
         raise InvalidError("the new operator has no name: interactem operator new NAME")
     name = _ask("Name", check=partial(_free, directory)) if name is None else _free(directory, name)
-    some_port = inputs is not None or outputs is not None
+    inputs_then, outputs_then = ports_of(kind, inputs, outputs)
     request = scaffold.Request(
         name=name,
         label=label if label is not None else scaffold.title(name),
         description=description if description is not None else "",
-        inputs=tuple(inputs) if inputs is not None else () if some_port else DEFAULT_INPUTS,
-        outputs=tuple(outputs) if outputs is not None else () if some_port else DEFAULT_OUTPUTS,
+        inputs=inputs_then,
+        outputs=outputs_then,
         parameters=tuple(parameters or ()),
         tags=tuple(tags or ()),
         parallel=parallel or "none",
         image=image or f"localhost/{name}:latest",
-        new_kind=new_kind,
+        kind=kind,
     )
     scaffold.make_document(request)  # what is wrong with the flags is said before anything is asked
     if not ask:
@@ -62,13 +61,13 @@ def complete_request(
         answers["label"] = _ask("Label", request.label)
     if description is None:
         answers["description"] = _ask("What does it do, in a sentence", request.description)
-    if inputs is None:
+    if inputs is None and kind not in ("source", "side-input"):
         answers["inputs"] = _ask_list("Inputs", request.inputs, scaffold.parse_port, "name:type, …; - for a source")
-    if outputs is None:
+    if outputs is None and kind != "side-input":
         answers["outputs"] = _ask_list("Outputs", request.outputs, scaffold.parse_port, "name:type, …; - for a sink")
     if parameters is None:
         answers["parameters"] = _ask_list("Parameters", (), scaffold.parse_parameter, "name:type=default, …; - if none")
-    if parallel is None:
+    if parallel is None and kind != "side-input":
         alike = typer.confirm("May replicas share its input in any order?", default=False, err=True)
         answers["parallel"] = "embarrassing" if alike else "none"
     return replace(request, **answers)
@@ -78,7 +77,7 @@ def write_operator(request: scaffold.Request, directory: Path) -> tuple[Path, di
     """Make the operator's folder. Raises `InvalidError` where it exists already. Returns it, and what was made."""
     folder = directory / _free(directory, request.name)
     document = scaffold.make_document(request)
-    texts = scaffold.render(folder, document)
+    texts = scaffold.render(folder, document, request.kind)
     folder.mkdir(parents=True)
     for path, text in texts.items():
         file = folder / path

@@ -28,8 +28,9 @@ OperatorPath = Annotated[
 def new(
     name: Annotated[str | None, typer.Argument(help="The operator's name: its folder's.")] = None,
     kind: Annotated[
-        Literal["kernel", "command"], typer.Option(help="What does its work: a function in run.py, or an executable.")
-    ] = "kernel",
+        Literal["map", "stream", "source", "sink", "side-input", "class", "command"] | None,
+        typer.Option(help="What its kernel is.  [default: map, source or sink, as its ports say]"),
+    ] = None,
     label: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
     description: Annotated[str | None, typer.Option(help="What it does, in a sentence.")] = None,
     inputs: Annotated[
@@ -58,10 +59,14 @@ def new(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new operator: a folder with a kernel, a spec, an image and a test that passes.
+    """Make a new operator: a folder with a kernel, a spec, an image and tests that pass.
 
-    With an --input and no --output it is a sink, with an --output and no --input a source; with neither it has one of
-    each, of type any.
+    Kinds: map, a function of one message; stream, one that yields messages; source, one that reads from where it was;
+    sink, one that says what became of each message; side-input, one on a schedule, whose latest value others look at;
+    class, with start, stop and cleanup; command, an executable.
+
+    With an --input and no --output it is a sink, with an --output and no --input a source; with neither it has what
+    its kind needs, of type any. An --output of a sink is a fallback.
     """
     from interactem.cli import creation
     from interactem.cli.output import print_json, say
@@ -77,7 +82,7 @@ def new(
         tags=tags,
         parallel=parallel,
         image=image,
-        new_kind=kind,
+        kind=kind,
         ask=not yes and not as_json and creation.on_terminal(),
     )
     folder, made = creation.write_operator(request, directory)

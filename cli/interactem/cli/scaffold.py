@@ -8,9 +8,10 @@ import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from interactem.cli.failures import InvalidError
+from interactem.cli.scaffold_kinds import COMMANDS, Kind, Ports, exchange, kind_of
 
 if TYPE_CHECKING:
     from interactem.spec import OperatorSpec
@@ -18,17 +19,9 @@ if TYPE_CHECKING:
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 TYPES = ("str", "int", "float", "bool", "mount", "str-enum")
 
-TEMPLATES = ("run.py", "operator.json", "Containerfile", "requirements.txt", "README.md")
-NewKind = Literal["kernel", "command"]
-"""What does the work of a new operator: a function in `run.py`, or an executable."""
-COMMANDS: dict[str, dict[str, Any]] = {
-    "source": {"arguments": ["echo", "message"]},
-    "map": {"arguments": ["cat"]},
-    "sink": {"arguments": ["tee", "data"], "output": "files:data"},
-}
-"""What a new command does, by what its ports make it."""
-
-_TAKEN = {"operator", "context", "inputs", "parameters", "data_directory"}
+TEMPLATES = ("operator.json", "Containerfile", "requirements.txt", "README.md")
+FOLDER = "tests"
+_TAKEN = {"operator", "data_directory", *"context inputs key messages most parameters position window".split()}
 _EXAMPLES: dict[str, Any] = {"str": "text", "int": 1, "float": 1.0, "bool": True}
 _EXAMPLE_FILE = "data/example.txt"
 """In a folder of its own, since every JSON file in `tests/` is a case."""
@@ -47,7 +40,8 @@ class Request:
     tags: tuple[str, ...]
     parallel: str
     image: str
-    new_kind: NewKind = "kernel"
+    kind: Kind | None = None
+    """None: what its ports make it."""
 
 
 def check_name(name: str) -> str:
@@ -111,15 +105,20 @@ def make_document(request: Request) -> dict[str, Any]:
         "parallel_config": {"type": request.parallel},
     }
     spec = parse_operator(document, f"the new {request.name}")
-    if request.new_kind == "command":
-        document["command"] = COMMANDS[kind(spec)]
+    kind = request.kind or kind_of(ports_of_spec(spec))
+    if kind == "command":
+        document["command"] = COMMANDS[ports_of_spec(spec)]
+    if kind == "side-input":
+        document["side_input"] = {"type": "any", "description": "", "every": 60}
+    if kind == "sink":
+        document["outputs"] = [{**port, "fallback": True} for port in document["outputs"]]
     for written, parameter in zip(document["parameters"], spec.parameters, strict=True):
         if parameter.default is not None:
             written["default"] = parameter.default  # flags are text; in the file a number is a number
     return document
 
 
-def render(folder: Path, document: dict[str, Any]) -> dict[str, str]:
+def render(folder: Path, document: dict[str, Any], kind: Kind | None = None) -> dict[str, str]:
     """The texts of the operator's files, by their path in its folder."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -136,47 +135,81 @@ def render(folder: Path, document: dict[str, Any]) -> dict[str, str]:
         autoescape=False,  # none of it is a web page
     )
     environment.filters |= {"json": _to_json, "docstring": _in_docstring, "identifier": identifier}
+    ports = ports_of_spec(spec)
+    kind = kind or kind_of(ports)
     values = {
         "name": name,
         "folder": folder.as_posix(),
         "function": identifier(name),
         "spec": spec,
         "document": document,
-        "kind": kind(spec),
+        "kind": kind,
+        "ports": ports,
         "mounts": _mounts(spec),
+        "class": identifier(name).title().replace("_", ""),
+        "fallback": next((port.name for port in spec.outputs if port.fallback), None),
+        **_given(spec, kind),
     }
-    paths = [path for path in TEMPLATES if path != "run.py" or spec.command is None]
-    texts = {path: environment.get_template(f"{path}.jinja").render(values) for path in paths}
-    texts["tests/example.json"] = _to_json(example(spec)) + "\n"
+    texts = {path: environment.get_template(f"{path}.jinja").render(values) for path in TEMPLATES}
+    if kind != "command":
+        texts["run.py"] = environment.get_template(f"run/{kind}.py.jinja").render(values).lstrip()
+    texts[f"tests/test_{identifier(name)}.py"] = environment.get_template("test.py.jinja").render(values)
+    texts["tests/example.json"] = _to_json(example(spec, kind)) + "\n"
     if _mounts(spec):
         texts[f"tests/{_EXAMPLE_FILE}"] = "an example\n"
     return texts
 
 
-def example(spec: OperatorSpec) -> dict[str, Any]:
+def example(spec: OperatorSpec, kind: Kind) -> dict[str, Any]:
     """A case that what the template of `run.py` makes passes."""
-    needed = [parameter for parameter in spec.parameters if parameter.default is None and parameter.type != "mount"]
-    options = {parameter.name: parameter.options[0] for parameter in needed if parameter.type == "str-enum"}
     case: dict[str, Any] = {"description": "an example; replace it with what your operator does"}
-    if needed:
-        case["parameters"] = {p.name: options.get(p.name, _EXAMPLES.get(p.type)) for p in needed}
+    if parameters := _needed(spec):
+        case["parameters"] = parameters
     if mounts := _mounts(spec):
         case["mounts"] = {parameter.name: _EXAMPLE_FILE for parameter in mounts}
-    if kind(spec) == "source" and spec.command is not None:
-        return {**case, "inputs": [], "expect": [{"data": "message\n"}]}
-    if kind(spec) == "source":
-        return {**case, "inputs": [], "expect": [{"data": f"message {number}"} for number in range(3)]}
-    case["inputs"] = [{"port": spec.inputs[0].name, "meta": {"number": 1}, "data": "hello"}]
-    if kind(spec) == "map":
-        return {**case, "expect": [{"meta": {"number": 1}, "data": "hello"}]}
-    file = "case.0" if spec.command is None else "data"
-    return {**case, "expect": [], "outputs": {file: {"data": "hello"}}}
+    return case | exchange(kind, ports_of_spec(spec), spec.inputs[0].name if spec.inputs else None)
 
 
-def kind(spec: OperatorSpec) -> Literal["source", "map", "sink"]:
+def _needed(spec: OperatorSpec) -> dict[str, Any]:
+    """Values for the parameters that have none."""
+    needed = [parameter for parameter in spec.parameters if parameter.default is None and parameter.type != "mount"]
+    options = {parameter.name: parameter.options[0] for parameter in needed if parameter.type == "str-enum"}
+    return {p.name: options.get(p.name, _EXAMPLES.get(p.type)) for p in needed}
+
+
+def _given(spec: OperatorSpec, kind: str) -> dict[str, str]:
+    """What a test gives to the operator, as Python: a message, and what comes behind it."""
+    ports = ports_of_spec(spec)
+    message = 'BytesMessage(data=b"hello")'
+    if len(spec.inputs) > 1:
+        message += f".to({_to_json(spec.inputs[0].name)})"
+    more = []
+    if parameters := _needed(spec):
+        more.append(_python(parameters) if kind == "side-input" else f"parameters={_python(parameters)}")
+    files = {parameter.name: f'operator.folder / "{FOLDER}/{_EXAMPLE_FILE}"' for parameter in _mounts(spec)}
+    if files and kind == "side-input":
+        more.append("**{" + ", ".join(f"{_to_json(name)}: {file}" for name, file in files.items()) + "}")
+    elif files:
+        more.append("mounts={" + ", ".join(f"{_to_json(name)}: {file}" for name, file in files.items()) + "}")
+    expected = [f"b{_to_json(one['data'])}" for one in exchange(kind, ports, None).get("expect", ())]
+    before = [message] if ports in ("map", "sink") and kind != "reduce" else ["messages"] if kind == "reduce" else []
+    ending = {"sink": ["outputs=tmp_path"], "map": ["finish=True"] if kind == "reduce" else []}.get(ports, [])
+    return {
+        "arguments": ", ".join([*before, *more, *ending]),
+        "expected": f"[{', '.join(expected)}]",
+    }
+
+
+def _python(values: dict[str, Any]) -> str:
+    """A dict of plain values as a formatter writes it."""
+    items = (f"{_to_json(name)}: {_to_json(v) if isinstance(v, str) else repr(v)}" for name, v in values.items())
+    return "{" + ", ".join(items) + "}"
+
+
+def ports_of_spec(spec: OperatorSpec) -> Ports:
     if not spec.inputs:
-        return "source"
-    return "map" if spec.outputs else "sink"
+        return "source" if spec.outputs else "none"
+    return "sink" if spec.is_sink else "map"
 
 
 def identifier(name: str) -> str:

@@ -40,12 +40,16 @@ def has_ended(operator: PlannedOperator, finished: set[tuple[int, int]]) -> bool
 
 
 def about_to_end(plan: Plan, finished: set[tuple[int, int]], told: set[int]) -> list[PlannedOperator]:
-    """The operators to which nothing more will be sent: they finish once they have worked off what is there."""
+    """The operators to which nothing more will be sent: they finish once they have worked off what is there.
+
+    Side inputs go on until all others are done.
+    """
+    others_done = all(has_ended(o, finished) for o in plan.operators if not o.assignment.is_side_input)
     return [
         operator
         for operator in plan.operators
-        if operator.assignment.inputs
-        and operator.index not in told
+        if operator.index not in told
+        and (others_done if operator.assignment.is_side_input else bool(operator.assignment.inputs))
         and all(has_ended(before, finished) for before in plan.upstream(operator))
     ]
 

@@ -84,6 +84,9 @@ class Ends:
             if parts[-1] == "finished" and ((ended := read_finished(stored[subject])) is None or ended[0]):
                 again.add(int(parts[3]))
         again = self._plan.below(again)
+        done = {(int(parts[3]), int(parts[4])) for parts in ends.values() if parts[-1] == "finished"}
+        if any(not has_ended(o, done) or o.index in again for o in self._plan.operators):
+            again |= {o.index for o in self._plan.operators if o.assignment.is_side_input}
         for subject, parts in ends.items():
             operator = int(parts[3])
             if operator in again or parts[-1] == "drain":

@@ -74,6 +74,8 @@ def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissi
         names.piece(own, replica, "*", "*"),
         names.events(own, replica),
     ]
+    sides = [names.piece(side.operator, 0, "*", "*") for side in operator.assignment.side_inputs]
+    publish += [f"$JS.API.DIRECT.GET.{names.blob_stream}.{pieces}" for pieces in sides]
     for entry in operator.assignment.inputs:
         publish += _reading(names, operator, entry, entry.partition(replica))
     for output in operator.assignment.outputs:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.assignment import Assignment, Input, Output, SideInput
 from interactem.runtime.routing import Route, Routing
 from interactem.runtime.subjects import Names
 from interactem.spec import Graph, OperatorSpec, PipelineEdge, Resources
@@ -228,6 +228,8 @@ def make_plan(
             ack_wait=ACK_WAIT,
             arena=_arena_of(graph, key, arena) if any(output.shm for output in outputs) else 0,
             most_kept=_most_kept(graph, key, arena),
+            every=None if spec.side_input is None else spec.side_input.every,
+            side_inputs=tuple(_side_inputs(graph, key, index_of)),
         )
         parameters, mounts = split_mounts(spec, graph.parameters(key))
         connections = connections_named(spec, parameters)
@@ -240,6 +242,14 @@ def make_plan(
         )
     specs = {op.operator: graph.spec(op.key).model_dump(mode="json", exclude_none=True) for op in operators}
     return Plan(run, graph.pipeline.name, graph.pipeline.durability, tuple(operators), specs)
+
+
+def _side_inputs(graph: Graph, key: str, index_of: Mapping[str, int]) -> Iterator[SideInput]:
+    named = graph.operators[key].side_inputs
+    for entry in graph.spec(key).side_inputs:
+        if entry.name in named:
+            giver = named[entry.name]
+            yield SideInput(entry.name, index_of[giver], giver, entry.wait)
 
 
 def split_mounts(spec: OperatorSpec, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -30,6 +30,7 @@ from interactem.engine.heard import read_counts, read_events
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import OperatorProgress, Tally
 from interactem.engine.recomputing import recompute
+from interactem.engine.relaying import Relay
 from interactem.engine.summaries import packed_snapshot
 from interactem.engine.surroundings import Surroundings
 from interactem.engine.tending import TendedReplica, Tender
@@ -170,6 +171,7 @@ class Supervisor:
         await self._client.subscribe(self._names.events("*", "*"), cb=self._on_events)
         await flush(self._client)
         await self._store_assignments()
+        await Relay(self.plan, self._client, self._storer).begin()
         self._tender = Tender(self.plan, self._around, self._client, self._storer, self._ends, self._tallies)
         self._keep(Extender(self.plan, self._around, self._client, self._replicas).run())
         for replica in self._replicas:
@@ -360,7 +362,7 @@ class Supervisor:
                 now,
                 running=replica.handle is not None,
                 restarts=replica.incarnation,
-                source=operator.assignment.is_source,
+                source=not operator.assignment.inputs,
                 gpu=self._gpus.uses.get(replica.key),
             )
             for replica in replicas

@@ -85,7 +85,7 @@ class Watermarks:
         """Follow everything before these positions down the graph; all operators hear when it has come through."""
         marks: dict[int, int] = {}
         for operator in self._plan.operators:  # in the graph's order
-            if not operator.assignment.is_source:
+            if operator.assignment.inputs:
                 await self._settled(operator, marks)
                 self._found.append(Found(time.monotonic() + self._lag, operator.index, positions))
                 if ended:

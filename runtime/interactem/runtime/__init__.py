@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from interactem.runtime.classes import Operator
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import dependencies
+from interactem.runtime.directories import data_directory
 from interactem.runtime.errors import InteractemRuntimeError
 from interactem.runtime.kinds.reduce.reduction import Reduce
+from interactem.runtime.kinds.side_inputs import SideInput
 from interactem.runtime.kinds.sinks import Failed, Sink
 from interactem.runtime.kinds.sources import EndOfStream, Source
 from interactem.runtime.messages import BytesMessage, MessageHeader, MessageSubject
@@ -29,6 +30,7 @@ __all__ = [
     "Operator",
     "Reduce",
     "Session",
+    "SideInput",
     "Sink",
     "Sliding",
     "Source",
@@ -37,11 +39,6 @@ __all__ = [
     "dependencies",
     "operator",
 ]
-
-
-def data_directory() -> Path:
-    """The folder in which each mount parameter appears under its name (in a container: `/mnt`)."""
-    return Path(os.environ.get("INTERACTEM_DATA_DIRECTORY", "/mnt"))
 
 
 def __getattr__(name: str) -> Path:

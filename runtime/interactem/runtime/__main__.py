@@ -2,7 +2,8 @@
 
 Ends with 0 when the replica is done or was asked to stop, 1 where its dependencies cannot be set up, 2 for wrong
 settings, 3 where `run.py` does not load, 4 when the broker is gone, 5 where a source or a finish function failed for
-the last time, there can be no state, or a message's data is gone from shared memory, 6 where others have done its work.
+the last time, there can be no state, a side input has no value, or a message's data is gone from shared memory, 6 where
+others have done its work.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from interactem.runtime.errors import (
 from interactem.runtime.init import stand_behind_init
 from interactem.runtime.loading import load, user_traceback
 from interactem.runtime.logs import carry
-from interactem.runtime.replica import FinishError, Replica, SourceError
+from interactem.runtime.replica import FinishError, Replica, SideInputError, SourceError
 from interactem.runtime.secrets import Secrets
 from interactem.runtime.settings import Settings
 from interactem.runtime.slot import Slot
@@ -67,7 +68,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except SetUpError as error:
         log.error("%s\n%s", error, user_traceback(error.error))
         return 1
-    except (SourceError, FinishError, StateError, ArenaLostError) as error:
+    except (SourceError, FinishError, StateError, SideInputError, ArenaLostError) as error:
         log.error("%s", error)
         return 5
     except OvertakenError as error:
@@ -118,7 +119,7 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             replica.run()
         except CancelledCall:
             log.info("what the kernel was at is cancelled, and taken up again later")
-        except (SourceError, FinishError):
+        except (SourceError, FinishError, SideInputError):
             transport.close()  # what was reported has to arrive
             raise
         transport.close()

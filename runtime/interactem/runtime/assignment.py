@@ -67,6 +67,17 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class SideInput:
+    """Another operator's latest value, known here by `name`; `key` is its operator's name in the pipeline."""
+
+    name: str
+    operator: int
+    key: str
+    wait: float = 60.0
+    """How long the first value is waited for, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     run: str
     operator: int
@@ -88,9 +99,17 @@ class Assignment:
     most_kept: int = 0
     """Bytes of others' arenas that a kernel of a replica may keep beyond its call."""
 
+    every: float | None = None
+    """Of a side input: seconds between two calls."""
+    side_inputs: tuple[SideInput, ...] = ()
+
+    @property
+    def is_side_input(self) -> bool:
+        return self.every is not None
+
     @property
     def is_source(self) -> bool:
-        return not self.inputs
+        return not self.inputs and not self.is_side_input
 
     @property
     def is_sink(self) -> bool:
@@ -107,6 +126,7 @@ class Assignment:
         fields["inputs"] = tuple(
             Input(**{**item, "origins": tuple(item.get("origins", ()))}) for item in fields["inputs"]
         )
+        fields["side_inputs"] = tuple(SideInput(**item) for item in fields.get("side_inputs", ()))
         fields["outputs"] = tuple(map(_output, fields["outputs"]))
         return cls(**fields)
 

@@ -82,14 +82,20 @@ class Case(SpecModel):
     """Files or folders beside the case, by the name of their parameter."""
     attempt: Annotated[int, Field(ge=1)] = 1
     """Which attempt the context says it is."""
+    side_inputs: dict[str, Any] = Field(default_factory=dict)
+    """Values of side inputs, by name."""
     inputs: Annotated[tuple[CaseInput, ...], null_is_empty(CaseInput)] = ()
     """The messages, one after the other; none for a source."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """After how many messages a source is stopped."""
+    trigger: str | None = None
+    """A trigger that is pulled after the inputs."""
     finish: bool = False
     """Whether the stream ends after the inputs."""
     expect: Annotated[tuple[CaseMessage, ...], null_is_empty(CaseMessage)] = ()
     """The messages that come out, in order; absent is none."""
+    value: Any = None
+    """The value that a side input gives; null is none."""
     error: str | None = None
     """A part of the error (`Type: message`) that is expected in place of messages."""
     outputs: dict[str, CaseFile] = Field(default_factory=dict)

@@ -18,6 +18,7 @@ from typing import Any
 from interactem.runtime.casefiles import Case, CaseMessage, Expected, ReadyCase, read_cases
 from interactem.runtime.comparison import array_differences, data_differences, meta_differences
 from interactem.runtime.errors import LoadError, ParameterError
+from interactem.runtime.kinds.updating import plain_value
 from interactem.runtime.loading import load, user_traceback
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.standard_output import reserved_output
@@ -61,10 +62,12 @@ def run_cases(operator: Path) -> list[CaseResult]:
 def run_case(operator: Path, ready: ReadyCase) -> CaseResult:
     case = ready.case
     start = time.perf_counter()
-    with Operator(operator, case.parameters, mounts=ready.mounts, attempt=case.attempt) as started:
+    sides = case.side_inputs
+    with Operator(operator, case.parameters, mounts=ready.mounts, attempt=case.attempt, side_inputs=sides) as started:
         problems: list[str] = []
         try:
             results = _exercise(started, ready)
+            problems += _value_problems(started, case)
         except (InputError, LoadError):
             raise
         except Exception as error:
@@ -85,9 +88,25 @@ def _exercise(started: Operator, ready: ReadyCase) -> list[BytesMessage]:
         results += started.produce(ready.case.limit)
     for message in ready.inputs:
         results += started.handle(message)
+    if ready.case.trigger is not None:
+        results += started.pull(ready.case.trigger)
     if ready.case.finish:
         results += started.finish()
     return results
+
+
+def _value_problems(started: Operator, case: Case) -> list[str]:
+    """What is wrong with the value of a side input."""
+    if not started.kernel.updates:
+        if "value" in case.model_fields_set:
+            raise InputError("only a side input gives a value: leave it out")
+        return []
+    if case.inputs or case.expect:
+        raise InputError("a side input takes and gives no messages: leave inputs and expect empty")
+    got = plain_value(started.update())
+    if case.error is not None:
+        return []
+    return [] if got == case.value else [f"expected the value {case.value!r:.500}", f"got {got!r:.500}"]
 
 
 def _error_problems(case: Case, error: Exception) -> list[str]:

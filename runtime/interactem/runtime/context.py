@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import add as addition
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from interactem.runtime.accumulators import Accumulator
 from interactem.runtime.classes import Lifecycle
-from interactem.runtime.errors import KeptValueError, StateError
+from interactem.runtime.errors import KeptValueError, SideInputError, StateError
 from interactem.runtime.keyed import Keyed
 from interactem.runtime.loops import Loop
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.path_mapping import PathRule, map_path
+from interactem.runtime.publishing import Publishing
 from interactem.runtime.secrets import Mask
 from interactem.runtime.tables import Kept, Table, Tables
 from interactem.runtime.telling import Telling
@@ -26,6 +27,14 @@ T = TypeVar("T")
 
 KEPT = "kept"
 """What the names of working folders begin with that somebody is to look at."""
+
+
+class Values(dict[str, Any]):
+    """Side inputs by name; one that is not there says which are."""
+
+    def __missing__(self, name: str) -> Any:
+        there = ", ".join(sorted(self)) or "none"
+        raise SideInputError(f"there is no side input {name!r} (there are: {there}); operator.json declares them")
 
 
 @dataclass(slots=True)
@@ -80,9 +89,12 @@ class Context:
     """Where working folders are made: the replica's own; None for the system's folder of temporary files."""
     path_rules: tuple[PathRule, ...] = ()
     """Where files lie on this machine that were named on another one."""
+    side_inputs: dict[str, Any] = field(default_factory=Values)
+    """The latest value of each side input, by the name that `operator.json` declares. Not to be changed."""
     reading: tuple[Any, int] = (None, 0)
     """Of a source that reads: the position that it reads from, and how many messages it is asked for at most."""
     _message: BytesMessage | None = None
+    _publishing: Publishing | None = None
     _folder: Path | None = None
     _folder_of: tuple[object, ...] = ()
 
@@ -176,6 +188,28 @@ class Context:
     def status(self, text: str) -> None:
         """What this replica is at, in a few words."""
         self.telling.say(self.mask.text(text))
+
+    def publish_image(self, name: str, array: Any) -> Path:
+        """An image for somebody to look at while the run goes on; where it is, as a PNG.
+
+        The array has the shape (rows, columns), or (rows, columns, 3 or 4). Values of uint8 and uint16 stay; others are
+        scaled, from black to white. The latest one under a name takes the place of the one before. Raises `TypeError`
+        and `ValueError` for what is no image, for more than 2**24 pixels, and more than 64 names.
+        """
+        return self._publisher().image(name, array)
+
+    def publish_table(self, name: str, rows: Any, columns: Sequence[str] | None = None) -> Path:
+        """A table likewise; where it is, as CSV.
+
+        `rows` are lists, with the names of the `columns`, or dicts; or a dict has the columns by their names. Raises as
+        `publish_image` does, for more than 100,000 rows too.
+        """
+        return self._publisher().table(name, rows, columns)
+
+    def _publisher(self) -> Publishing:
+        if self._publishing is None:
+            self._publishing = Publishing(self.outputs, self.operator, self.replica)
+        return self._publishing
 
     @property
     def folder(self) -> Path:

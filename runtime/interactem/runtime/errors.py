@@ -25,6 +25,7 @@ InteractemRuntimeError
 ├── StateTooLargeError     what an operator keeps is more than the broker has room for
 ├── EventTimeError         a message does not say when it happened, and a window needs it
 ├── UnhashableKeyError     what a message is to be grouped by cannot be a key
+├── SideInputError         a side input has no value, or one that cannot be stored
 ├── SettingsError          the environment does not say what the runtime needs to know
 └── TransportError         the broker is gone, or does not do what it should
     └── SupersededError        another process has stored what this one was to replace
@@ -257,6 +258,10 @@ class UnhashableKeyError(InteractemRuntimeError, TypeError):
             "give text, numbers, bytes or tuples of them with @operator.reduce(key=lambda message: …)"
         )
         self.key = key
+
+
+class SideInputError(InteractemRuntimeError, LookupError):
+    """A side input has no value."""
 
 
 class SettingsError(InteractemRuntimeError, ValueError):

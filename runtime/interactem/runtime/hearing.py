@@ -13,6 +13,7 @@ import msgpack
 
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.controls import is_cut_short, malformed
+from interactem.runtime.errors import WireError
 from interactem.runtime.failures import Failure
 from interactem.runtime.outbox import Outbox, batch_limit
 from interactem.runtime.reports import REPORT_SECONDS, Reporter
@@ -52,6 +53,7 @@ class Hearing:
         self.pokes: deque[bytes] = deque()
         self.on_poke: Callable[[bytes], None] = lambda poke: None
         self.check: Callable[[Mapping[str, Any]], object] = lambda parameters: None
+        self.on_side_input: Callable[[int, bytes], None] = lambda operator, record: None
         self._told_parameters = False
         self.parameters = dict(parameters)
         self._own = dict(parameters)
@@ -139,6 +141,8 @@ class Hearing:
         kind = record.subject.split(".", 5)
         if kind[2] == "m":
             self._hear_reader(int(kind[3]), record.payload)
+        elif kind[2] == "c" and kind[4] == "side":
+            self._hear_side_input(int(kind[5]), record.payload)
         elif kind[2] == "c":
             self._hear_engine(kind[4], record.payload)
         elif kind[2] == "p":
@@ -166,6 +170,12 @@ class Hearing:
         elif kind == "watermarks":
             for source, position in json.loads(payload).items():
                 self._forget(source, position)
+
+    def _hear_side_input(self, operator: int, record: bytes) -> None:
+        try:
+            self.on_side_input(operator, record)
+        except WireError as error:
+            _logger.warning("a side input is ignored: %s", error)
 
     def _take_parameters(self, new: Mapping[str, Any]) -> str:
         """Why these are refused; empty where they are not. The first are taken as they are: calls say what is wrong."""

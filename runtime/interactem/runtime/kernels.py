@@ -44,6 +44,10 @@ class Kernel:
     """The pydantic class that the kernel gets its parameters as."""
     acknowledge: Callable[[Context, Any], Any] | None = None
     """Tells a source that reads up to which position everything that it has sent is stored durably."""
+    updates: bool = False
+    """Whether it is a side input, called on a schedule."""
+    every: float | None = None
+    """Seconds between two calls of a side input, where its author says so in `run.py`."""
     reads: bool = False
     """Whether it is a source that reads from a position."""
     transform: Kernel | None = None

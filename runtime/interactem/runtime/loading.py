@@ -38,19 +38,37 @@ def load(path: Path, *, look: bool = False) -> Kernel:
     if len(found) > 1:
         names = ", ".join(sorted(kernel.function.__name__ for kernel in found.values()))
         raise LoadError(str(path), f"there are several operators in it ({names}); keep one @operator")
-    return with_dependencies(next(iter(found.values())), namespace)
+    kernel = next(iter(found.values()))
+    _check_kind(path, kernel)
+    return with_dependencies(kernel, namespace)
+
+
+def _check_kind(path: Path, kernel: Kernel) -> None:
+    """Raises `LoadError` where `run.py` and `operator.json` do not agree whether it is a side input."""
+    spec = _spec_beside(path)
+    if spec is None or kernel.updates == (spec.get("side_input") is not None):
+        return
+    if kernel.updates:
+        advice = 'add "side_input": {"type": …} to its operator.json'
+        raise LoadError(str(path), f"{kernel.function.__name__} is under @operator.side_input; {advice}")
+    raise LoadError(str(path), f"operator.json says side_input; put @operator.side_input on {kernel.function.__name__}")
 
 
 def _with_command(path: Path) -> Path | None:
     """The `operator.json` beside a `run.py`, where it has a command, or where there is nothing but it."""
-    file = path.with_name("operator.json")
-    try:
-        spec = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        spec = None
-    if isinstance(spec, dict) and spec.get("command") is not None:
+    file, spec = path.with_name("operator.json"), _spec_beside(path)
+    if spec is not None and spec.get("command") is not None:
         return file
-    return file if file.is_file() and not isinstance(spec, dict) and not path.exists() else None
+    return file if file.is_file() and spec is None and not path.exists() else None
+
+
+def _spec_beside(path: Path) -> dict[str, Any] | None:
+    """The `operator.json` beside a `run.py`, as far as it is one; to read all of it is for others."""
+    try:
+        spec = json.loads(path.with_name("operator.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return spec if isinstance(spec, dict) else None
 
 
 def _command_kernel(file: Path, path: Path, *, look: bool) -> Kernel:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from interactem.runtime.classes import Operator, asynchronous, started
 from interactem.runtime.errors import KernelError
 from interactem.runtime.kernels import KERNEL, Kernel, kernel_of
-from interactem.runtime.kinds.classes import class_of, finish_of, maker, source_kernel
+from interactem.runtime.kinds.classes import class_of, finish_of, maker, side_kernel, source_kernel
+from interactem.runtime.kinds.side_inputs import updating_kernel
 from interactem.runtime.kinds.sinks import Sink, sinking
 from interactem.runtime.kinds.sources import Source, reading_kernel, reads
 from interactem.runtime.kinds.transforms import transform_kernel
@@ -180,6 +181,28 @@ class OperatorDecorator:
             return function
 
         return decorate
+
+    @overload
+    def side_input(self, function: Function, /) -> Function: ...
+    @overload
+    def side_input(self, /, *, every: float | None = None) -> Callable[[Function], Function]: ...
+    def side_input(
+        self, function: Function | None = None, /, *, every: float | None = None
+    ) -> Function | Callable[[Function], Function]:
+        """Make a side input: a function, or a class made from `SideInput`, that is called every so many seconds.
+
+        The value that it returns is in `context.side_inputs` of the operators that name it, until there is another one.
+        It takes `parameters` and `context`, or nothing. `every` comes before what `operator.json` says. Raises
+        `KernelError`.
+        """
+
+        def decorate(function: Function) -> Function:
+            target: Any = function
+            make = side_kernel if _is(function, Operator) else updating_kernel
+            setattr(function, KERNEL, make(target, every))
+            return function
+
+        return decorate if function is None else decorate(function)
 
 
 operator = OperatorDecorator()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from interactem.runtime.errors import StateError
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.inputs import Inputs
 from interactem.runtime.kernels import Kernel
+from interactem.runtime.kinds.side_inputs import SideInputError
+from interactem.runtime.kinds.updating import SideInputs, Updating
 from interactem.runtime.lending import Lender, lender
 from interactem.runtime.outbox import Outbox
 from interactem.runtime.packing import Packing
@@ -35,7 +38,7 @@ from interactem.runtime.sources import Source, SourceError
 from interactem.runtime.statistics import Counts
 from interactem.runtime.subjects import Names
 from interactem.runtime.tracing import Tracing
-from interactem.runtime.transports import Record, Store, Transport, Work
+from interactem.runtime.transports import Delivery, Record, Store, Transport, Work
 from interactem.runtime.triggers import Triggers
 from interactem.runtime.typed_parameters import validated
 from interactem.runtime.views import Views, arena_name
@@ -44,7 +47,7 @@ from interactem.runtime.waiting import Waiting
 if TYPE_CHECKING:
     from interactem.runtime.kinds.reduce.reducing import Reducing
 
-__all__ = ["FinishError", "Replica", "SourceError"]
+__all__ = ["FinishError", "Replica", "SideInputError", "SourceError"]
 
 _LONGEST_WAIT = 1.0
 
@@ -132,6 +135,12 @@ class Replica:
         if arena is not None:
             self._lend = sharing.lend
             arena.patience = Waiting(caller, slot, reporter, outbox, hearing)
+        self._early: deque[Delivery] = deque()  # what came while the first values of side inputs were waited for
+        self._side_inputs = sides = SideInputs(assignment, transport, context.side_inputs)
+        hearing.on_side_input = sides.hear
+        self._updating: Updating | None = None
+        if kernel.updates:
+            self._updating = Updating(assignment, caller, hearing, outbox, reporter, log)
         self._ending: Ending | None = None
         if kernel.finish is not None:
             last = Caller(kernel.finish, context, packing.ports, assignment.timeout, arm=arm)
@@ -162,14 +171,17 @@ class Replica:
             self._dependencies.set_up()
             self._open()
             self._reporter.report()
+            self._wait_for_side_inputs()
             if self._source is not None:
                 self._source.produce()
+            elif self._updating is not None:
+                self._updating.run()
             else:
                 self._consume()
             self._store_everything()
             if not self._hearing.stopped:
                 self._finish()
-        except (SourceError, FinishError, StateError):
+        except (SourceError, FinishError, StateError, SideInputError):
             self._reporter.report()
             raise
         finally:
@@ -204,10 +216,21 @@ class Replica:
         if self._reducing is not None:
             self._reducing.begin()
 
+    def _wait_for_side_inputs(self) -> None:
+        """Until each has a value. What is delivered meanwhile is worked off then. Raises `SideInputError`."""
+        until = time.monotonic() + self._side_inputs.patience
+        while self._side_inputs.missing and not self._hearing.told_to_finish:
+            if (left := until - time.monotonic()) <= 0:
+                raise self._side_inputs.error()
+            delivery = self._hearing.receive(min(left, REPORT_SECONDS))
+            if delivery is not None:
+                self._early.append(delivery)
+            self._reporter.now_and_then()
+
     def _consume(self) -> None:
         hearing, effects = self._hearing, self._effects
-        while not hearing.ending:
-            delivery = hearing.receive(self._patience())
+        while not hearing.stopped and (self._early or not hearing.ending):
+            delivery = self._early.popleft() if self._early else hearing.receive(self._patience())
             if delivery is not None:
                 self._inputs.take(delivery)
             if self._reducing is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from interactem.runtime.errors import KernelError, ParameterError, SetUpError
+from interactem.runtime.kinds.updating import plain_value
 from interactem.runtime.loading import user_traceback
 from interactem.runtime.messages import BytesMessage, MessageHeader
 from interactem.runtime.standard_output import reserved_output
@@ -52,7 +53,9 @@ def _answer(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 
 def _call(operator: Operator, asked: dict[str, Any]) -> list[dict[str, Any]]:
     limit: int | None = asked["limit"]
-    if not operator.source:
+    if operator.kernel.updates:
+        made = [_value(operator, asked)]
+    elif not operator.source:
         made = operator.handle(_message(asked), limit)
     elif asked["data"] is None:
         made = operator.produce(limit)
@@ -62,6 +65,13 @@ def _call(operator: Operator, asked: dict[str, Any]) -> list[dict[str, Any]]:
         made += operator.finish()
     folder = Path(asked["results"])
     return [_store(message, folder / str(index)) for index, message in enumerate(made)]
+
+
+def _value(operator: Operator, asked: dict[str, Any]) -> BytesMessage:
+    """What a side input gives, as JSON."""
+    if asked["data"] is not None:
+        raise InputError("a side input takes no message: leave --data out")
+    return BytesMessage(data=json.dumps(plain_value(operator.update()), default=_plain).encode())
 
 
 def _message(asked: dict[str, Any]) -> BytesMessage:

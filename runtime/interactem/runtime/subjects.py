@@ -73,6 +73,10 @@ class Names:
         """Where it stands that a message has ended its kernel's process."""
         return self.control(operator, f"crash.{short_hash(f'{edge}:{message_id}')}")
 
+    def side_input(self, operator: int, side: int) -> str:
+        """Where an operator is told of the latest value of another one, a side input of it."""
+        return self.control(operator, f"side.{side}")
+
     @property
     def record_stream(self) -> str:
         return f"i-{self.run}-r"

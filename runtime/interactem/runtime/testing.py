@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from interactem.runtime import wire
 from interactem.runtime.calls import Caller
+from interactem.runtime.clocks import Clock
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
@@ -30,12 +31,13 @@ from interactem.runtime.kernels import KERNEL, Kernel
 from interactem.runtime.kinds.reduce.rehearsal import Rehearsal
 from interactem.runtime.kinds.rehearsing import read_through
 from interactem.runtime.kinds.transforms import transformed
+from interactem.runtime.kinds.updating import pack_value, unpack_value
 from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.path_mapping import map_path, rules_in
 from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
 
-__all__ = ["InputError", "Operator", "Target", "call"]
+__all__ = ["Clock", "InputError", "Operator", "Target", "call", "update"]
 
 Target = str | Path | Callable[..., Any]
 """An operator's folder, its `run.py`, or a function under `@operator`."""
@@ -58,6 +60,7 @@ def call(
     attempt: int = 1,
     state: dict[str, Any] | None = None,
     position: Any = None,
+    side_inputs: Mapping[str, Any] | None = None,
     finish: bool = False,
 ) -> list[BytesMessage]:
     """What an operator makes of a message, or of several, one after the other.
@@ -70,7 +73,8 @@ def call(
     `mounts` are files or folders by the name of their parameter; the kernel sees them in its data directory.
     `outputs` is where a sink writes (default: a folder that is gone afterwards). `state` is what `context.state`
     holds, changed in place; `attempt` and `position` are what the context says, or where a source reads from.
-    `finish` calls the function for the end of the stream at last.
+    `side_inputs` are the values that the kernel finds under their names in `context.side_inputs`. `finish` calls the
+    function for the end of the stream at last.
 
     A message goes to the input port that it was made for with `message.to(port)`, which only an operator with several
     needs; `target` of a result is the output port that it is addressed to, None for every one.
@@ -81,7 +85,14 @@ def call(
     """
     messages = [message] if isinstance(message, BytesMessage) else list(message or ())
     with Operator(
-        operator, parameters, mounts=mounts, outputs=outputs, attempt=attempt, state=state, position=position
+        operator,
+        parameters,
+        mounts=mounts,
+        outputs=outputs,
+        attempt=attempt,
+        state=state,
+        position=position,
+        side_inputs=side_inputs,
     ) as started:
         results: list[BytesMessage] = []
         if not messages and (started.source or not finish):
@@ -91,6 +102,12 @@ def call(
         if finish:
             results += started.finish()
         return results
+
+
+def update(operator: Target, parameters: Mapping[str, Any] | None = None, **mounts: str | Path) -> Any:
+    """The value that a side input gives, as others find it. Raises what it raises."""
+    with Operator(operator, parameters, mounts=mounts) as started:
+        return started.update()
 
 
 class Operator:
@@ -116,6 +133,7 @@ class Operator:
         attempt: int = 1,
         state: dict[str, Any] | None = None,
         position: Any = None,
+        side_inputs: Mapping[str, Any] | None = None,
         init_data: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -130,6 +148,7 @@ class Operator:
         self.context._position = position if isinstance(position, int) else 0
         self.context.reading = position, 0
         self.context.init_data = dict(self.parameters if init_data is None else init_data)
+        self.set_side_inputs(side_inputs or {})
         self._outputs = outputs
         self._count = 0
         self._clock = clock
@@ -145,7 +164,7 @@ class Operator:
             self.context.work = folder / "work"
             self.context.work.mkdir()
             stack.enter_context(_data_directory(folder / "data", self._mounts))
-            stack.enter_context(_own_imports(self.folder))
+            stack.enter_context(own_imports(self.folder))
             self.kernel = _kernel(self._target)
             self._caller = self._calling(self.kernel)
             stack.callback(self._caller.close)
@@ -165,7 +184,45 @@ class Operator:
     @property
     def source(self) -> bool:
         """Whether it has no input ports; a function without a spec is one that does not take `inputs`."""
+        if self.kernel.updates:
+            return False
         return "inputs" not in self.kernel.takes if self.spec is None else not self.spec.inputs
+
+    def set_side_inputs(self, values: Mapping[str, Any]) -> None:
+        """What the kernel finds from now on. Raises `InputError` for what the operator does not declare."""
+        declared = values if self.spec is None else [entry.name for entry in self.spec.side_inputs]
+        unknown = [name for name in values if name not in declared]
+        if unknown:
+            names = ", ".join(declared) or "none"
+            raise InputError(f"there is no side input {unknown[0]!r} in {self.folder.name}; side inputs: {names}")
+        self.context.side_inputs.update({name: unpack_value(pack_value(value)) for name, value in values.items()})
+
+    def update(self) -> Any:
+        """The value that a side input gives; None where it keeps the one before. Raises `InputError` for others."""
+        if not self.kernel.updates:
+            raise InputError(f"{self.folder.name} is not a side input: it gives messages, and no value")
+        value = self._caller.invoke(None, self.parameters)
+        return None if value is None else unpack_value(pack_value(value))
+
+    def pull(self, trigger: str) -> list[BytesMessage]:
+        """What the kernel makes when somebody pulls a trigger: once, or until nothing comes, as `operator.json` says.
+
+        Raises `InputError` where that lists no such trigger.
+        """
+        found = None if self.spec is None else next((t for t in self.spec.triggers if t.name == trigger), None)
+        if self.spec is not None and found is None:
+            names = ", ".join(one.name for one in self.spec.triggers) or "none"
+            raise InputError(f"there is no trigger {trigger!r} in {self.folder.name}; triggers: {names}")
+        results: list[BytesMessage] = []
+        self.context.trigger, self.context._message = trigger, None
+        try:
+            while made := list(self._results(self._caller, None)):
+                results += made
+                if found is None or found.mode == "single":
+                    break
+        finally:
+            self.context.trigger = None
+        return results
 
     def handle(self, message: BytesMessage, limit: int | None = None) -> list[BytesMessage]:
         """What the kernel makes of one message; of what a generator yields, up to `limit` messages."""
@@ -208,6 +265,8 @@ class Operator:
         if self.spec is not None and self.spec.inputs:
             names = ", ".join(port.name for port in self.spec.inputs)
             raise InputError(f"{self.folder.name} is not a source: give it a message for its input ({names})")
+        if self.kernel.updates:
+            raise InputError(f"{self.folder.name} is a side input: it gives a value, and no messages")
         if self.kernel.reads:
             read = read_through(self._caller, self.parameters, limit)
             return [_sent(message) for message in self._transformed(self._caller, read)]
@@ -364,14 +423,20 @@ def _with_connections(spec: OperatorSpec, given: dict[str, Any]) -> dict[str, An
     return {**values, **connections}
 
 
-@contextmanager
-def _data_directory(folder: Path, mounts: Mapping[str, Path]) -> Iterator[None]:
+def linked(folder: Path, mounts: Mapping[str, Path]) -> Path:
+    """Make a data directory with these mounts in it. Raises `ParameterError` where one is not there."""
     folder.mkdir()
     for name, path in mounts.items():
         target = path.expanduser().resolve()
         if not target.exists():
             raise ParameterError(name, f"there is nothing at {target}")
         (folder / name).symlink_to(target)
+    return folder
+
+
+@contextmanager
+def _data_directory(folder: Path, mounts: Mapping[str, Path]) -> Iterator[None]:
+    linked(folder, mounts)
     before = os.environ.get(DATA_DIRECTORY)
     os.environ[DATA_DIRECTORY] = str(folder)
     try:
@@ -384,7 +449,7 @@ def _data_directory(folder: Path, mounts: Mapping[str, Path]) -> Iterator[None]:
 
 
 @contextmanager
-def _own_imports(folder: Path) -> Iterator[None]:
+def own_imports(folder: Path) -> Iterator[None]:
     """What an operator imports from its own folder is its own: the next one may have modules of the same names."""
     path, modules, run = list(sys.path), set(sys.modules), sys.modules.get("run")
     try:

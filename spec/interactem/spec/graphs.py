@@ -9,7 +9,13 @@ from functools import cached_property
 from typing import Literal
 
 from interactem.spec.errors import Problem, SpecError
-from interactem.spec.operators import ANY_TYPE, OperatorSpec, OperatorSpecPort, resolve_parameters
+from interactem.spec.operators import (
+    ANY_TYPE,
+    OperatorSpec,
+    OperatorSpecNamedSideInput,
+    OperatorSpecPort,
+    resolve_parameters,
+)
 from interactem.spec.pipelines import PipelineEdge, PipelineOperator, PipelineSpec, PortReference, operator_path
 from interactem.spec.resources import Resources
 from interactem.spec.values import Value
@@ -142,7 +148,11 @@ class Graph:
                 self.parameters(key)
             except SpecError as error:
                 yield from error.problems
-            if operator.replicas > 1 and not spec.embarrassing and not self._all_keyed(key):
+            yield from self._side_input_problems(key, spec)
+            if operator.replicas > 1 and spec.side_input is not None:
+                hint = "set 1: it gives the same value to all"
+                yield self._problem(operator_path(key, "replicas"), "a side input has one replica", hint)
+            elif operator.replicas > 1 and not spec.embarrassing and not self._all_keyed(key):
                 message = f"{operator.replicas} replicas, but nothing says that {operator.operator!r} may have several"
                 hint = 'set 1, or add "parallel_config": {"type": "embarrassing"} to its operator.json'
                 hint += ', or a "key" to each edge that leads to it' if self.incoming(key) else ""
@@ -152,6 +162,35 @@ class Graph:
         """Whether each of its replicas has messages of its own."""
         incoming = self.incoming(key)
         return bool(incoming) and all(edge.key is not None for edge in incoming)
+
+    def _side_input_problems(self, key: str, spec: OperatorSpec) -> Iterator[Problem]:
+        named = self.operators[key].side_inputs
+        for side in spec.side_inputs:
+            if side.required and side.name not in named:
+                message = f"nothing says which operator its side input {side.name!r} (type {side.type!r}) is"
+                yield self._problem(operator_path(key), message, f'add "side_inputs": {{"{side.name}": "…"}}')
+        known = [entry.name for entry in spec.side_inputs]
+        for name, giver in named.items():
+            path = operator_path(key, "side_inputs", name)
+            entry = spec.named_side_input(name)
+            if entry is None:
+                hint = suggest(name, known, "side inputs")
+                yield self._problem(path, f"{key!r} declares no side input {name!r}", hint)
+            elif giver not in self.operators:
+                hint = suggest(giver, self.operators, "operators")
+                yield self._problem(path, f"the pipeline has no operator {giver!r}", hint)
+            elif (other := self.catalog.get(self.operators[giver].operator)) is not None:
+                yield from self._giver_problems(path, entry, giver, other)
+
+    def _giver_problems(
+        self, path: str, entry: OperatorSpecNamedSideInput, giver: str, spec: OperatorSpec
+    ) -> Iterator[Problem]:
+        if spec.side_input is None:
+            hint = 'name an operator whose operator.json has "side_input"'
+            yield self._problem(path, f"{giver!r} is not a side input", hint)
+        elif not fits(spec.side_input.type, entry.type):
+            message = f"types differ: {giver!r} gives {spec.side_input.type!r}, this is {entry.type!r}"
+            yield self._problem(path, message, f"name one of the same type (type {ANY_TYPE!r} fits all)")
 
     def _unknown(self, key: str, operator: PipelineOperator) -> Problem:
         if operator.image is not None:

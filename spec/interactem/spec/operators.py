@@ -74,6 +74,34 @@ class OperatorSpecTrigger(SpecModel):
     """`single` calls the kernel once for a poke, `drain` until it returns nothing."""
 
 
+class OperatorSpecSideInput(SpecModel):
+    """What a side input gives to the operators that name it."""
+
+    type: str = Field(min_length=1)
+    """What its value holds; those that name it declare the same, and `any` fits all."""
+    description: str = ""
+    """What the value is, in words."""
+    every: Timeout = 60.0
+    """Seconds between two calls."""
+
+
+class OperatorSpecNamedSideInput(SpecModel):
+    """A side input that the kernel finds in `context.side_inputs`."""
+
+    name: Name
+    """The name that the kernel finds it by."""
+    type: str = Field(min_length=1)
+    """What its value holds."""
+    label: str = ""
+    """The name that people read."""
+    description: str = ""
+    """What the value is, in words."""
+    required: bool = True
+    """Whether the pipeline must say which operator it is."""
+    wait: Timeout = 60.0
+    """How long a replica waits for the first value, in seconds."""
+
+
 class OperatorSpec(SpecModel):
     """An `operator.json`: what an operator takes, gives and can be set to."""
 
@@ -112,6 +140,21 @@ class OperatorSpec(SpecModel):
     command: CommandSpec | None = None
     """The executable that does the work, in place of a kernel in run.py."""
 
+    side_input: OperatorSpecSideInput | None = None
+    """Of an operator that is a side input of others: without ports, called on a schedule."""
+    side_inputs: Annotated[
+        tuple[OperatorSpecNamedSideInput, ...], null_is_empty(OperatorSpecNamedSideInput), AfterValidator(distinct)
+    ] = ()
+    """The side inputs that its kernel looks at."""
+
+    @model_validator(mode="after")
+    def _side_input_alone(self) -> Self:
+        others = ("inputs", "outputs", "triggers", "side_inputs", "command")
+        there = [name for name in others if getattr(self, name)] if self.side_input is not None else []
+        if there:
+            raise refuse(f"a side input has no {there[0]}: it gives one value", f"leave {there[0]} or side_input out")
+        return self
+
     @model_validator(mode="after")
     def _falls_back_from_something(self) -> Self:
         names = [port.name for port in self.outputs if port.fallback]
@@ -131,6 +174,9 @@ class OperatorSpec(SpecModel):
 
     def input(self, name: str) -> OperatorSpecInput | None:
         return next((port for port in self.inputs if port.name == name), None)
+
+    def named_side_input(self, name: str) -> OperatorSpecNamedSideInput | None:
+        return next((entry for entry in self.side_inputs if entry.name == name), None)
 
     def output(self, name: str) -> OperatorSpecOutput | None:
         return next((port for port in self.outputs if port.name == name), None)

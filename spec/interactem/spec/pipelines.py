@@ -115,6 +115,8 @@ class PipelineOperator(SpecModel):
     """What it does here."""
     parameters: dict[str, _Scalar] = Field(default_factory=dict)
     """Values for its parameters, by name; null makes one absent."""
+    side_inputs: dict[str, str] = Field(default_factory=dict)
+    """Its side inputs: the operators of this pipeline that give them, by the names that its spec declares."""
     replicas: int = Field(default=1, ge=1)
     """How many processes or containers share its input."""
     timeout: Timeout | None = None

@@ -53,10 +53,18 @@ def _port_lines(graph: Graph, key: str) -> list[str]:
     rows += [(port, "→", [_far(edge, edge.target) for edge in graph.outgoing(key, port.name)]) for port in outputs]
     names = [f"{port.name} ({port.type})" for port, _, _ in rows]
     width = max(map(len, names), default=0)
-    return [
+    lines = [
         printable(f"     {arrow} {name.ljust(width)}  {', '.join(others) or 'not connected'}")
         for name, (_, arrow, others) in zip(names, rows, strict=True)
     ]
+    return [*lines, *_side_lines(graph, key)]
+
+
+def _side_lines(graph: Graph, key: str) -> list[str]:
+    named = graph.operators[key].side_inputs.items()
+    lines = [printable(f"     side input {name}  {giver}") for name, giver in named]
+    readers = [reader for reader, operator in graph.operators.items() if key in operator.side_inputs.values()]
+    return [*lines, *([printable(f"     side input of {', '.join(readers)}")] if readers else [])]
 
 
 def _far(edge: PipelineEdge, end: PortReference) -> str:
@@ -73,6 +81,10 @@ def to_mermaid(graph: Graph) -> str:
         if source and target:
             said = f"{edge.source.port} → {edge.target.port}" + (f" [{edge.route}]" if edge.route else "")
             lines.append(f'  {source} -- "{_quoted(said)}" --> {target}')
+    for key, operator in graph.operators.items():
+        for name, giver in operator.side_inputs.items():
+            if giver in names:
+                lines.append(f'  {names[giver]} -. "{_quoted(name)}" .-> {names[key]}')
     return "\n".join(lines) + "\n"
 
 

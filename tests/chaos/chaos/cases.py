@@ -21,7 +21,7 @@ from chaos.injecting import Injector
 from chaos.runs import CommandError, DetachedRun, Run
 from chaos.schedules import PACE, Fault, schedule
 from chaos.servers import Server
-from chaos.shapes import SHAPES, Shape
+from chaos.shapes import SHAPES, SOURCES, Shape
 
 OPERATORS = Path(__file__).parents[1] / "operators"
 START_SECONDS = 120.0
@@ -62,7 +62,7 @@ class Case:
     @property
     def rate(self) -> float:
         """Such that the sources are about done when the faults are."""
-        sources: int = sum(value["operator"] == "numbers" for value in self.shape.operators(self.count).values())
+        sources: int = sum(value["operator"] in SOURCES for value in self.shape.operators(self.count).values())
         return max(20.0, float(sources * self.count) / max(1.0, self.faults * PACE))
 
 

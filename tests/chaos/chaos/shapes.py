@@ -12,6 +12,8 @@ from chaos.checking import Counts, Lane, Letter, Outcome
 
 Value = dict[str, Any]
 
+SOURCES = ("numbers", "read-numbers")
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -32,9 +34,9 @@ class Shape:
     def pipeline(self, count: int, rate: float) -> Value:
         """The pipeline, whose sources send `rate` messages a second altogether."""
         operators = self.operators(count)
-        sources = [value for value in operators.values() if value["operator"] == "numbers"]
+        sources = [value for value in operators.values() if value["operator"] in SOURCES]
         for value in operators.values():
-            if "count" not in value["parameters"] and value["operator"] in ("numbers", "tally", "window", "record"):
+            if "count" not in value["parameters"] and value["operator"] in (*SOURCES, "tally", "window", "record"):
                 value["parameters"]["count"] = count
         for value in sources:
             value["parameters"] |= {"rate": rate / len(sources), "held": max(1, count // 20)}
@@ -123,6 +125,18 @@ def _keyed(count: int) -> Outcome:
         ("rest", "numbers"): _ones(count, [n for n in numbers if n % 2 == 0 or n % 3 == 0]),
     }
     return Outcome(lanes)
+
+
+_REST = 5
+"""Every so many-th message goes to a fallback."""
+
+
+def _handing_on(count: int) -> dict[str, Value]:
+    return {
+        "numbers": _op("read-numbers"),
+        "sort": _op("record", 2, rest=_REST, once=_often(count)),
+        "record": _op("record"),
+    }
 
 
 def _large(name: str, *options: str) -> Shape:
@@ -266,6 +280,17 @@ SHAPES = (
     ),
     Shape("failing", _failing, _CHAIN, _without_dead(_failing, "pass")),
     Shape("crashing", _crashing, _CHAIN, _without_dead(_crashing, "pass"), share=0.2),
+    Shape(
+        "fallback",  # what a source that reads has acknowledged is gone, and a sink hands on a fifth
+        _handing_on,
+        ("numbers.out -> sort.in", "sort.rest -> record.in"),
+        lambda count: Outcome(
+            {
+                ("sort", "numbers"): _ones(count, range(0, count, _REST)),
+                ("record", "numbers"): _ones(count, [n for n in range(count) if n % _REST]),
+            }
+        ),
+    ),
     _large("large"),  # in shared memory
     _large("large-no-shm", "--no-shm"),  # through the broker, in chunks where they are over its limit
 )

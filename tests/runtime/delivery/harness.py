@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.decisions import about_to_end, is_drained
 from interactem.engine.permissions import all_permissions, user_name
 from interactem.engine.plan import Plan, PlannedOperator, consumers
+from interactem.engine.relaying import relayed
 from interactem.runtime import BytesMessage, Context, MessageHeader, wire
 from interactem.runtime import operator as under_operator
 from interactem.runtime import slot as slots
-from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.assignment import Assignment, Input, Output, SideInput
 from interactem.runtime.connections import Address, Storer, connect
 from interactem.runtime.ids import file
 from interactem.runtime.kernels import KERNEL
@@ -121,6 +122,9 @@ class Node:
     parameters: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
+    every: float | None = None
+    """Of a side input."""
+    side_inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_sink(self) -> bool:
@@ -144,6 +148,15 @@ def node(
 def sink(kernel: Callable[..., Any] | Collected, *fallbacks: str, replicas: int = 1, **options: Any) -> Node:
     kernel = kernel.kernel if isinstance(kernel, Collected) else kernel
     return Node(kernel, fallbacks, replicas, {}, options, fallbacks)
+
+
+def side_input(kernel: Callable[..., Any], *, every: float = 60.0, **options: Any) -> Node:
+    return Node(kernel, (), 1, {}, options, every=every)
+
+
+def naming(node: Node, *, wait: float = WAIT, **side_inputs: str) -> Node:
+    """The same operator with side inputs, by name."""
+    return replace(node, side_inputs=side_inputs, options={**node.options, "wait": wait})
 
 
 Edge = str | tuple[str, dict[str, Any]]
@@ -191,8 +204,17 @@ def make_plan(run: str, nodes: dict[str, Node], given: Sequence[Edge], **options
                     routes=routes,
                 )
             )
+        wait = nd.options.pop("wait", WAIT)
+        sides = tuple(SideInput(n, index[giver], giver, wait) for n, giver in nd.side_inputs.items())
+        more = {"ack_wait": 2.0, "every": nd.every, "side_inputs": sides, **options, **nd.options}
         assignment = Assignment(
-            run, index[name], name, nd.replicas, inputs, tuple(outputs), **{"ack_wait": 2.0, **options, **nd.options}
+            run,
+            index[name],
+            name,
+            nd.replicas,
+            inputs,
+            tuple(outputs),
+            **more,
         )
         operators.append(PlannedOperator(name, name, "", assignment, nd.parameters))
     return Plan(run, "test", "process", tuple(operators), {})
@@ -458,6 +480,19 @@ class Flow:
             assigned = json.dumps(operator.assignment.to_value()).encode()
             self.backend.tell(self.names.control(operator.index, "assignment"), assigned)
             self.set(operator.key, **operator.parameters)
+        self._closed = threading.Event()
+        if any(operator.assignment.is_side_input for operator in self.plan.operators):
+            threading.Thread(target=self._relay, name="relay", daemon=True).start()
+
+    def _relay(self) -> None:
+        """Pass on what side inputs give, as the supervisor does."""
+        passed: dict[str, bytes] = {}
+        while not self._closed.wait(0.01):
+            for subject, payload in self.backend.records().items():
+                if passed.get(subject) != payload:
+                    passed[subject] = payload
+                    for target in relayed(self.plan, subject):
+                        self.backend.tell(target, payload)
 
     def set(self, name: str, **parameters: Any) -> None:
         self.backend.tell(self.names.control(self.operator(name).index, "parameters"), json.dumps(parameters).encode())
@@ -634,6 +669,7 @@ class Flow:
         self.running.clear()
 
     def close(self) -> None:
+        self._closed.set()
         for running in list(self.running):
             running.replica.stop()
         for running in self.running:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from interactem.runtime.classes import Operator, asynchronous, started
 from interactem.runtime.errors import KernelError
 from interactem.runtime.kernels import Kernel, kernel_of
+from interactem.runtime.kinds.side_inputs import updating_kernel
 from interactem.runtime.kinds.sources import Source, reading_kernel
 
 if TYPE_CHECKING:
     from interactem.runtime.context import Context
 
-__all__ = ["class_of", "finish_of", "maker", "source_kernel"]
+__all__ = ["class_of", "finish_of", "maker", "side_kernel", "source_kernel"]
 
 Target = type[Operator] | Operator
 """A class, or an instance that was made with arguments."""
@@ -52,6 +53,14 @@ def finish_of(target: Target) -> Kernel | None:
         return started(context, cls).operator.finish(*given)  # type: ignore[attr-defined]
 
     return replace(kernel, function=end, takes=("context", *kernel.takes))
+
+
+def side_kernel(target: Target, every: float | None) -> Kernel:
+    """Of a class whose `update` is called on a schedule."""
+    cls = class_of(target, "update")
+    update = MethodType(cls.update, target)  # type: ignore[attr-defined]
+    kernel = updating_kernel(update, every, lambda context: partial(started(context, cls).call, "update"))
+    return replace(kernel, make=maker(target), loops=asynchronous(target))
 
 
 def source_kernel(target: type[Source] | Source, finish: Kernel | None, replayable: bool) -> Kernel:

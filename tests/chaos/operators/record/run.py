@@ -39,13 +39,16 @@ def record(inputs, parameters, context):
     number = meta.get("number")
     if number is None:  # the counts of others
         count(state, meta["lane"], slice(None), length, inputs.array)
-        return
+        return None
     if not is_whole(number, inputs.data):
         state.setdefault("wrong", []).append([meta["lane"], number])
-        return
+        return None
+    if parameters["rest"] and number % parameters["rest"] == 0:
+        return inputs.to("rest")
     count(state, meta["lane"], number, length)
     if "serial" in meta:
         count(state, "serial", meta["serial"], length)
     once = parameters["once"]
     if once and number % once == 1 and context.attempt == 1:
         raise ValueError(f"not yet {number}")
+    return None
