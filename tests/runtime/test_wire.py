@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interactem.runtime import BytesMessage, MessageHeader, wire
-from interactem.runtime.errors import WireError
+from interactem.runtime.errors import TagsError, WireError
 from interactem.runtime.ids import file
 from interactem.runtime.messages import VIEW_FROM
 
@@ -341,3 +341,84 @@ def test_what_can_be_packed_can_be_read(depth):
         return
     [found] = wire.decode(wire.encode([one])).messages
     assert type(found.meta) is dict
+
+
+TAGGED = (
+    bytes.fromhex("2a000000")  # 42 bytes of head
+    + b"\x95"
+    + b"\x91\x94\xa2s.\xa0\x00\x03"
+    + b"\xc0\xc0"
+    + b"\x93\x01\x00\x01"
+    + b"\x82\xa8redriven\x01\xa4tags\x93\x92\xa1a\xa2bc\x90\x91\xa1a"
+    + b"xy"
+)
+
+
+def test_golden_bytes_of_tags():
+    tagged = [BytesMessage(data=b"x", tags=["a", "bc"]), BytesMessage(), BytesMessage(data=b"y", tags={"a"})]
+    assert wire.encode([packed(each, f"s.{n}") for n, each in enumerate(tagged)], {"redriven": 1}) == TAGGED
+    decoded = wire.decode(TAGGED)
+    assert [message.tags for message in decoded.messages] == [("a", "bc"), (), ("a",)]
+    assert decoded.about == {"redriven": 1}
+
+
+@pytest.mark.parametrize("tags", [1, {}, [], [[], []], [1], [[1]], [[""]], [[["a"]]], [[b"a"]], [None], ["a"]])
+def test_tags_that_are_none(tags):
+    payload = wire.encode([packed(BytesMessage(), "s.0")], {"tags": tags})
+    with pytest.raises(WireError, match="tags"):
+        wire.decode(payload)
+
+
+@pytest.mark.parametrize("tags", ["even", [1], [""], [["a"]], {"a": 1}, 3, [b"a"]])
+def test_tags_that_nobody_can_have(tags):
+    with pytest.raises(TagsError, match="tags are a list of texts"):
+        BytesMessage(tags=tags)
+    with pytest.raises(TagsError, match="tags are a list of texts"):
+        BytesMessage().to("out", tags=tags)
+    later = BytesMessage()
+    later.tags = tags
+    with pytest.raises(TagsError):
+        packed(later, "s.0")
+
+
+def test_text_that_cannot_be_sent_is_no_tag():
+    with pytest.raises(WireError, match="tags cannot be sent"):
+        packed(BytesMessage(tags=["\ud800"]), "s.0")
+
+
+def test_tags_weigh_what_they_add():
+    plain, tagged = packed(BytesMessage(), "s.0"), packed(BytesMessage(tags=["x" * 300, "y"]), "s.0")
+    added = len(wire.encode([tagged] * 10)) - len(wire.encode([plain] * 10))
+    assert added <= 10 * (tagged[wire.WEIGHT] - plain[wire.WEIGHT]) + 20
+
+
+def test_many_combinations_of_tags_are_not_all_remembered(monkeypatch):
+    monkeypatch.setattr(wire, "_REMEMBERED", 3)
+    made = [BytesMessage(tags=[f"t{n}"]) for n in range(20)]
+    decoded = wire.decode(wire.encode([packed(each, f"s.{n}") for n, each in enumerate(made)]))
+    assert [message.tags for message in decoded.messages] == [(f"t{n}",) for n in range(20)]
+
+
+def test_tags_stay_on_what_is_passed_on_copied_and_addressed():
+    message = BytesMessage(data=b"x", tags=("a", "b"))
+    assert pickle.loads(pickle.dumps(message)).tags == copy.deepcopy(message).tags == ("a", "b")
+    assert message.to("out").tags == ("a", "b")
+    assert message.to("out", tags=[]).tags == ()
+    assert message.tags == ("a", "b")
+    assert message != BytesMessage(data=b"x")
+
+
+def test_scattered_ids_of_one_series_are_many_runs_that_are_read_as_such():
+    numbers = [3, 5, 6, 9, 10**17]
+    batch = [packed(BytesMessage(), f"s.{number}/2.0") for number in numbers]
+    decoded = wire.decode(wire.encode(batch))
+    assert [m.id for m in decoded.messages] == [f"s.{number}/2.0" for number in numbers]
+    assert [(run.first, run.length) for run in decoded.runs] == [(3, 1), (5, 2), (9, 1), (10**17, 1)]
+
+
+@pytest.mark.parametrize("second", [[2, 1], [10**18, 1], [7, 0], [7, -1], [True, 1], [7, 10**18], [7.0, 1], ["7", 1]])
+def test_a_second_run_that_is_none(second):
+    head = [[["s.", "/0.3", 5, 1], ["s.", "/0.3", *second]], None, None, [0, 0], {}]
+    packed_head = msgpack.packb(head)
+    with pytest.raises(WireError):
+        wire.decode(len(packed_head).to_bytes(4, "little") + packed_head)

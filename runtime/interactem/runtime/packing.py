@@ -83,6 +83,10 @@ class Packing:
     def _addresses(self, message: BytesMessage, outputs: tuple[int, ...]) -> tuple[int, ...]:
         """The outputs with what edges say of the message; without those where nobody takes it."""
         count = len(self._routings)
+        if count == 1:
+            code = self._routings[0].code(message)
+            self.unwanted += code < 0
+            return (code,) if code >= 0 else ()
         found = []
         for output in outputs:
             routing = self._routings[output]

@@ -165,6 +165,8 @@ class Routing:
         self._whens = list(dict.fromkeys(route.when for route, _ in self._edges if route.when))
         self._known: dict[tuple[str, ...], tuple[int, tuple[_Key, ...]] | None] = {}
         self._readers: dict[tuple[int, int], tuple[Readership, ...]] = {}
+        # all that there is to say of a message then
+        self._only = self._keys[0] if len(self._keys) == 1 and not self._whens else None
         self.plain = not output.routes
         """Whether every edge takes every message, and none has a key."""
 
@@ -172,6 +174,8 @@ class Routing:
 
     def code(self, message: BytesMessage) -> int:
         """What of a lane depends on a message's tags and meta; -1 where no edge takes it. Raises `EdgeKeyError`."""
+        if self._only is not None:
+            return self._only.digit(message)
         tags = message.tags
         try:
             known = self._known[tags]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 
@@ -31,7 +31,7 @@ OLDER = frozenset({"2 msgpack"})
 
 Data = Buffer | Placed
 """Bytes, or where they lie in an arena."""
-Packed = tuple[Series, int, bytes, bytes, Data, int, tuple[str, ...]]
+Packed = tuple[Series, int, bytes, bytes, Data, int, bytes]
 """A message made ready for the wire when it was sent: what its author does to it later changes nothing.
 
 Its id (series and number), meta, tracking, data, its weight (the bytes that it adds to a batch, at most) and tags. A
@@ -43,6 +43,10 @@ WEIGHT: Final = 5
 _LENGTH = struct.Struct("<I")
 _NIL: bytes = msgpack.packb(None)
 _EMPTY: bytes = msgpack.packb({})
+_NO_TAGS: bytes = msgpack.packb([])
+_TAGS: bytes = msgpack.packb("tags")
+_REMEMBERED = 4_096
+"""So many combinations of tags are known again."""
 _SHORT = 500
 """Bytes; msgpack has read nesting of at least 511 in every version."""
 _OVERHEAD = 16
@@ -83,18 +87,29 @@ def packed_with(message: BytesMessage, series: Series, number: int, given: Bytes
         tracking = _tracking_of(given)
     size = len(data) if type(data) is not Placed else REFERENCE_BYTES
     weight = size + len(meta) + len(tracking) + series.weight + _OVERHEAD
-    tags = message.tags
-    if tags:
+    if not message.tags:
+        return series, number, meta, tracking, data, weight, _NO_TAGS
+    tags = _packed_tags(message.tags)
+    return series, number, meta, tracking, data, weight + len(tags), tags
+
+
+_packed_before: dict[Sequence[str], bytes] = {}
+_read_before: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+
+def _packed_tags(tags: Sequence[str]) -> bytes:
+    """Raises `TagsError`, and `WireError` for text that cannot be sent."""
+    try:
+        return _packed_before[tags]
+    except (KeyError, TypeError):
         tags = tuple_of(tags)
-        weight += len(_packed_tags(tags))
-    return series, number, meta, tracking, data, weight, tags
-
-
-def _packed_tags(tags: tuple[str, ...]) -> bytes:
     try:
         packed: bytes = msgpack.packb(tags)
     except ValueError as error:
         raise WireError(f"a message's tags cannot be sent: {error}") from error
+    if len(_packed_before) >= _REMEMBERED:
+        _packed_before.clear()
+    _packed_before[tags] = packed
     return packed
 
 
@@ -175,8 +190,6 @@ def encode(messages: Sequence[Packed], about: dict[str, Any] | None = None) -> b
 def encode_named(messages: Sequence[Packed], about: dict[str, Any] | None = None) -> tuple[bytes, str]:
     """The payload of a batch, and the batch's id: a hash of its members', so that the broker knows it again."""
     series, numbers, metas, trackings, data, _, tags = zip(*messages, strict=True) if messages else ((),) * 7
-    if tags.count(()) != len(tags):
-        about = {**(about or {}), "tags": tags}
     runs = runs_of(series, numbers)
     ids: bytes = msgpack.packb([(run.series.prefix, run.series.suffix, run.first, run.length) for run in runs])
     head = b"".join(
@@ -186,10 +199,21 @@ def encode_named(messages: Sequence[Packed], about: dict[str, Any] | None = None
             _column(metas, _EMPTY),
             _column(trackings, _NIL),
             msgpack.packb(tuple(map(len, data))),
-            _pack_checked(about, "what is known about a batch") if about else _EMPTY,
+            _packed_about(about or {}, tags),
         )
     )
     return b"".join((_LENGTH.pack(len(head)), head, *data)), hashlib.blake2b(ids, digest_size=16).hexdigest()
+
+
+def _packed_about(about: dict[str, Any], tags: Sequence[bytes]) -> bytes:
+    if tags.count(_NO_TAGS) == len(tags):
+        return _pack_checked(about, "what is known about a batch") if about else _EMPTY
+    known = _pack_checked(about, "what is known about a batch") if about else _EMPTY
+    packer = msgpack.Packer()
+    head: bytes = packer.pack_map_header(len(about) + 1)
+    column: bytes = packer.pack_array_header(len(tags))
+    before: bytes = packer.pack_map_header(len(about))
+    return b"".join((head, known[len(before) :], _TAGS, column, *tags))
 
 
 def _column(values: Sequence[bytes], nothing: bytes) -> bytes:
@@ -247,20 +271,54 @@ def _give_tags(messages: list[BytesMessage], column: Any) -> None:
     if type(column) is not list or len(column) != len(messages):
         raise WireError(f"not a batch of messages: there are not tags for each of its {len(messages)} messages")
     for message, tags in zip(messages, column, strict=True):
-        if type(tags) is not list or not all(type(tag) is str and tag for tag in tags):
+        if type(tags) is not list:
             raise WireError("not a batch of messages: its tags are not lists of texts")
-        message.tags = tuple(tags)
+        if tags:
+            message.tags = _tags_read(tuple(tags))
+
+
+def _tags_read(tags: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return _read_before[tags]
+    except (KeyError, TypeError):
+        pass
+    if not all(type(tag) is str and tag for tag in tags):
+        raise WireError("not a batch of messages: its tags are not lists of texts")
+    if len(_read_before) >= _REMEMBERED:
+        _read_before.clear()
+    _read_before[tags] = tags
+    return tags
 
 
 def _read_runs(ids: Any, count: int) -> list[Run]:
     """The runs, with every id where `ids.file` files it: else one message would have several places."""
     try:
-        runs = [_read_run(*run) for run in ids]
+        runs = list(_runs(ids))
     except (ValueError, TypeError) as error:
         raise WireError(f"not a batch of messages: its ids are not what they should be: {error}") from error
     if (length := sum(run.length for run in runs)) != count:
         raise WireError(f"not a batch of messages: {length} ids and {count} sizes")
     return runs
+
+
+def _runs(ids: Any) -> Iterator[Run]:
+    """Behind a run, one with larger numbers of the same series is filed alike: messages of a key are many such runs."""
+    last: Run | None = None
+    for prefix, suffix, first, length in ids:
+        if (
+            last is None
+            or prefix != last.series.prefix
+            or suffix != last.series.suffix
+            or type(first) is not int
+            or type(length) is not int
+            or not last.first < first < MOST - length
+            or length < 1
+            or last.first < 0
+        ):
+            last = _read_run(prefix, suffix, first, length)
+        else:
+            last = Run(last.series, first, length)
+        yield last
 
 
 def _read_run(prefix: Any, suffix: Any, first: Any, length: Any) -> Run:
