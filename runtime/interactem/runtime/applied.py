@@ -133,6 +133,8 @@ def _checked(starts: list[int], stops: list[int]) -> tuple[list[int], list[int]]
 
 def _checked_bits(bits: dict[int, bytes]) -> dict[int, bytes]:
     """The bits of chunks, if they are some."""
+    if type(bits) is not dict:
+        raise TypeError("the bits of chunks are a map")
     for chunk, packed in bits.items():
         if type(chunk) is not int or not 0 <= chunk < MOST or type(packed) is not bytes or len(packed) != CHUNK // 8:
             raise ValueError("the bits of a chunk are not what they should be")
