@@ -90,6 +90,8 @@ class Numbers:
 
     def fill(self, stop: int) -> None:
         """Add every integer up to `stop`."""
+        if stop <= 0:
+            return
         self.rows.add(0, stop)
         for chunk in [chunk for chunk in self.bits if chunk * CHUNK < stop]:
             self._take_over(chunk, self.bits.pop(chunk))
