@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interactem.spec import Graph, Problem, SpecError, catalog_problems, parse_pipeline
+from interactem.spec import Graph, Problem, SpecError, catalog_problems, parse_pipeline, to_mermaid, to_text
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -318,4 +318,18 @@ def test_what_can_be_wrong_with_side_inputs(operator):
     ]
     assert sided(operator, replicas=2) == [
         "$.operators.giver.replicas: a side input has one replica; set 1: it gives the same value to all"
+    ]
+
+
+def test_side_inputs_are_drawn(operator):
+    catalog = {"g": operator(side_input={"type": "t"}), "r": operator(side_inputs=[{"name": "lookup", "type": "t"}])}
+    operators = {"giver": {"operator": "g"}, "reader": {"operator": "r", "side_inputs": {"lookup": "giver"}}}
+    graph = Graph(parse_pipeline({"name": "n", "operators": operators}, "p"), catalog)
+    assert '  n0 -. "lookup" .-> n1\n' in to_mermaid(graph)
+    assert to_text(graph).splitlines()[2:] == [
+        "1  giver (g)",
+        "     side input of reader",
+        "",
+        "1  reader (r)",
+        "     side input lookup  giver",
     ]

@@ -46,7 +46,7 @@ def print_operator(operator: CatalogOperator) -> None:
         say(spec.description)
     say("")
     print_table(("", ""), _facts(operator), titles=False)
-    for title, rows in (("inputs", spec.inputs), ("outputs", spec.outputs)):
+    for title, rows in (("inputs", spec.inputs), ("outputs", spec.outputs), ("side inputs", spec.side_inputs)):
         if rows:
             say(f"\n{title}", "bold")
             print_table(("name", "type", "description"), [(p.name, p.type, p.description or p.label) for p in rows])
@@ -66,6 +66,8 @@ def _facts(operator: CatalogOperator) -> list[tuple[str, str]]:
         ("folder", str(shown(operator.folder))),
         ("replicas", "any number" if spec.embarrassing else "1"),
     ]
+    if spec.side_input is not None:
+        facts.append(("side input", f"{spec.side_input.type}, every {spec.side_input.every:g} s"))
     if spec.tags:
         facts.append(("tags", ", ".join(tag.value for tag in spec.tags)))
     if spec.timeout is not None:
