@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import asdict
 
+from interactem.engine.decisions import about_to_end
 from interactem.engine.ends import Draining, Ends
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.engine.progress import Tally
@@ -116,3 +117,34 @@ def test_who_is_told_to_finish_hears_whether_the_stream_goes_on_later(shelf):
     finished(shelf, 3)
     ends.attach(dict(shelf.stored))
     assert [ends.is_cut_short(operator) for operator in PLAN.operators] == [True, True, True, False]
+
+
+SIDE = Assignment("r", 1, "side", every=60.0)
+SIDED = Plan("r", "test", "process", tuple(PlannedOperator(a.name, a.name, "/", a) for a in (SOURCE, SIDE)), {})
+
+
+def sides_taken_up(shelf):
+    ends = Ends(SIDED, {operator.index: Tally() for operator in SIDED.operators})
+    asyncio.run(ends.take_up(shelf, dict(shelf.stored)))
+    return ends.finished
+
+
+def test_a_side_input_begins_again_with_those_that_go_on(shelf):
+    finished(shelf, 0, drained=True)
+    finished(shelf, 1)
+    told(shelf, 1)
+    assert sides_taken_up(shelf) == set()
+    assert NAMES.control(1, "finish") not in shelf.stored
+
+
+def test_a_side_input_of_a_run_that_has_ended_has_ended(shelf):
+    finished(shelf, 0)
+    finished(shelf, 1)
+    assert sides_taken_up(shelf) == {(0, 0), (1, 0)}
+
+
+def test_a_side_input_is_told_to_finish_when_all_others_are_done():
+    side = SIDED.operators[1]
+    assert about_to_end(SIDED, set(), set()) == []
+    assert about_to_end(SIDED, {(0, 0)}, set()) == [side]
+    assert about_to_end(SIDED, {(0, 0)}, {1}) == []
