@@ -7,7 +7,7 @@ import itertools
 import json
 
 import pytest
-from delivery_harness import Collected, Crash, crash_at, message, node, numbers, sink, source
+from delivery_harness import Collected, Crash, Node, crash_at, message, node, numbers, sink, source
 
 from interactem.runtime import Every, Fixed, Reduce, Session, Sliding, operator
 from interactem.runtime.errors import PortError, StateError
@@ -380,6 +380,31 @@ def test_replicas_that_share_their_input_are_refused(flow):
     running.join()
     assert isinstance(running.error, StateError)
     assert "2 replicas" in str(running.error)
+
+
+@pytest.mark.parametrize("outputs", [("out",), ()], ids=["operator", "sink"])
+def test_replicas_each_have_their_keys(flow, outputs):
+    """Also one without outputs, whose messages are divided by their ids where no key says otherwise."""
+    out = Collected()
+
+    @operator.reduce(key="meta.key")
+    def tell(key, messages, context):
+        result = message(repr((key, [int(one.data) for one in messages])).encode())
+        if not outputs:
+            out.keep(result)
+        return result if outputs else None
+
+    given = [{"key": n % 7} for n in range(50)]
+    nodes = {"s": source(events(*given)), "r": Node(tell, outputs, 3)} | ({"k": sink(out)} if outputs else {})
+    flow(nodes, [("s > r", {"key": "meta.key"}), *(["r > k"] if outputs else [])]).run()
+    assert sorted(eval(data) for data in out.data) == [(key, list(range(key, 50, 7))) for key in range(7)]
+
+
+def test_replicas_of_a_sink_without_keys_are_refused(flow):
+    made = flow({"s": source(numbers(3)), "r": sink(listing(), replicas=2)}, ["s > r"])
+    running = made.start("r")
+    running.join()
+    assert isinstance(running.error, StateError)
 
 
 @pytest.mark.parametrize("early", [None, Every(count=100)], ids=["once", "early"])
