@@ -6,7 +6,7 @@ group "default" {
 }
 
 group "operators" {
-  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "csv-rows", "csv-save", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "image-save", "pass-through"]
+  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "csv-rows", "csv-save", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "image-save", "line-reader", "lookup", "lookup-table", "message-save", "pass-through", "record-save", "row-statistics"]
 }
 
 target "array-save" {
@@ -144,11 +144,65 @@ target "image-save" {
   }
 }
 
+target "line-reader" {
+  context = "operators/line-reader"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/line-reader"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"22705363-4c44-4ba5-b7b7-fb6c60106f39\",\"label\":\"Line Reader\",\"description\":\"Sends each line of a text file, and those that are added to it\",\"image\":\"ghcr.io/nersc/interactem/line-reader\",\"outputs\":[{\"name\":\"line\",\"type\":\"text\",\"label\":\"Line\",\"description\":\"A line without its end; meta has `offset`, where it begins in the file\"}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"The text file\",\"required\":true,\"type\":\"mount\"},{\"name\":\"follow\",\"label\":\"Follow\",\"description\":\"Whether to wait for lines that are added\",\"required\":false,\"type\":\"bool\",\"default\":false}]}"
+  }
+}
+
+target "lookup" {
+  context = "operators/lookup"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/lookup"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"e0817de6-7d4b-46a3-97fb-6fabeaf78fde\",\"label\":\"Lookup\",\"description\":\"Adds to each JSON record what a table says of it\",\"image\":\"ghcr.io/nersc/interactem/lookup\",\"inputs\":[{\"name\":\"record\",\"type\":\"text\",\"label\":\"Record\",\"description\":\"A JSON object\"}],\"outputs\":[{\"name\":\"record\",\"type\":\"text\",\"label\":\"Record\",\"description\":\"The same object with more keys; what is no object as it was\"}],\"parameters\":[{\"name\":\"field\",\"label\":\"Field\",\"description\":\"The record's key whose value is looked up\",\"required\":false,\"type\":\"str\",\"default\":\"id\"},{\"name\":\"into\",\"label\":\"Into\",\"description\":\"The key under which the row is added; null where there is none\",\"required\":false,\"type\":\"str\",\"default\":\"found\"}],\"parallel_config\":{\"type\":\"embarrassing\"},\"side_inputs\":[{\"name\":\"table\",\"type\":\"lookup-table\",\"label\":\"Table\",\"description\":\"The rows, by their key\"}]}"
+  }
+}
+
+target "lookup-table" {
+  context = "operators/lookup-table"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/lookup-table"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"8bffac64-60ec-4f4a-bc44-3636aa6ff7d7\",\"label\":\"Lookup Table\",\"description\":\"Gives the rows of a CSV file by one of their columns, and reads it again and again\",\"image\":\"ghcr.io/nersc/interactem/lookup-table\",\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"The CSV file, with a line of column names\",\"required\":true,\"type\":\"mount\"},{\"name\":\"key\",\"label\":\"Key\",\"description\":\"The column that rows are found by\",\"required\":false,\"type\":\"str\",\"default\":\"id\"}],\"side_input\":{\"type\":\"lookup-table\",\"description\":\"A dict from the key column's text to the row, a dict of texts\",\"every\":5.0}}"
+  }
+}
+
+target "message-save" {
+  context = "operators/message-save"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/message-save"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"5ad040dc-9aa8-4dba-8a7f-9a2380a6d3b5\",\"label\":\"Message Save\",\"description\":\"Writes the data of each message into a file of its own\",\"image\":\"ghcr.io/nersc/interactem/message-save\",\"inputs\":[{\"name\":\"in\",\"type\":\"any\",\"label\":\"Input\",\"description\":\"Any message\"}],\"parameters\":[{\"name\":\"folder\",\"label\":\"Folder\",\"description\":\"Name of the folder in outputs/\",\"required\":false,\"type\":\"str\",\"default\":\"messages\"},{\"name\":\"suffix\",\"label\":\"Suffix\",\"description\":\"What the files' names end in, such as .json\",\"required\":false,\"type\":\"str\",\"default\":\"\"}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
 target "pass-through" {
   context = "operators/pass-through"
   dockerfile = "Containerfile"
   tags = ["ghcr.io/nersc/interactem/pass-through"]
   labels = {
     "interactem.operator.spec" = "{\"id\":\"4b2b5a3e-65b1-4a39-86a5-0d0b53c7a7de\",\"label\":\"Pass Through\",\"description\":\"Sends on what it receives\",\"image\":\"ghcr.io/nersc/interactem/pass-through\",\"inputs\":[{\"name\":\"in\",\"type\":\"any\",\"label\":\"In\",\"description\":\"Any messages\"}],\"outputs\":[{\"name\":\"out\",\"type\":\"any\",\"label\":\"Out\",\"description\":\"The same messages\"}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
+target "record-save" {
+  context = "operators/record-save"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/record-save"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"05be74c9-dbca-484d-8b70-a4b11eda2cc4\",\"label\":\"Record Save\",\"description\":\"Writes JSON records into an SQLite database; what is no record goes to a fallback\",\"image\":\"ghcr.io/nersc/interactem/record-save\",\"inputs\":[{\"name\":\"record\",\"type\":\"text\",\"label\":\"Record\",\"description\":\"A JSON object\"}],\"outputs\":[{\"name\":\"rejected\",\"type\":\"text\",\"label\":\"Rejected\",\"description\":\"What is no JSON object, or has no key; meta says why in `rejected`\",\"fallback\":true}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"Name of the database in outputs/\",\"required\":false,\"type\":\"str\",\"default\":\"records.sqlite\"},{\"name\":\"key\",\"label\":\"Key\",\"description\":\"The record's key that tells records apart: a later one replaces an earlier\",\"required\":false,\"type\":\"str\",\"default\":\"id\"}]}"
+  }
+}
+
+target "row-statistics" {
+  context = "operators/row-statistics"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/row-statistics"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"1831d1b6-d4ca-4466-9254-6e7ffbea7c06\",\"label\":\"Row Statistics\",\"description\":\"Count, mean, least and largest value of a column of rows, for each minute and sensor\",\"image\":\"ghcr.io/nersc/interactem/row-statistics\",\"inputs\":[{\"name\":\"rows\",\"type\":\"csv\",\"label\":\"Rows\",\"description\":\"Rows whose meta has their values under row, such as CSV Rows sends; columns time and sensor\"}],\"outputs\":[{\"name\":\"statistics\",\"type\":\"csv\",\"label\":\"Statistics\",\"description\":\"A row for each minute and sensor, with the line that names the columns; its values in meta too\"},{\"name\":\"late\",\"type\":\"csv\",\"label\":\"Late\",\"description\":\"Rows that are more than a minute older than others before them\"}],\"parameters\":[{\"name\":\"column\",\"label\":\"Column\",\"description\":\"The column of numbers; a row in which it is empty does not count\",\"required\":false,\"type\":\"str\",\"default\":\"value\"}],\"parallel_config\":{\"type\":\"none\"}}"
   }
 }

@@ -21,7 +21,7 @@ def test_the_table_lists_every_operator_with_its_types():
         for path in (ROOT / "operators").glob("*/operator.json")
     }
     assert listed == {
-        name: ("".join(port.type for port in spec.inputs or ()), "".join(port.type for port in spec.outputs or ()))
+        name: ("".join({port.type for port in spec.inputs}), "".join({port.type for port in spec.outputs}))
         for name, spec in specs.items()
     }
 
