@@ -336,8 +336,8 @@ def fuzz_slot(data: bytes) -> None:
         + data[16:].ljust(slot._IDS_ROOM, b"\0")
         + held.ljust(slot._ENTRY * slot._ENTRIES, b"\0")
     )
-    call, replies = slot.read(path)
-    if call is not None:
+    calls, replies = slot.read(path)
+    for call in calls[:10]:
         Names(RUN).crash(1, call.edge, call.message_id)
         json.dumps({"edge": call.edge, "id": call.message_id, "attempts": call.attempt})
     for reply in replies:

@@ -205,16 +205,16 @@ def runs(*message_ids: str) -> list[Run]:
 class TestSlot:
     def test_it_names_the_message_of_the_call_and_its_attempt(self, tmp_path):
         with Slot(tmp_path / "slot") as written:
-            assert slot.read(tmp_path / "slot") == (None, [])
+            assert slot.read(tmp_path / "slot") == ([], [])
             written.begin(3, runs("s.0", "s.1/2.0", "s.2/2.0", "ä.7"), 2)
-            assert slot.read(tmp_path / "slot")[0] is None, "not yet in a call"
+            assert slot.read(tmp_path / "slot")[0] == [], "not yet in a call"
             for number, name in enumerate(["s.0", "s.1/2.0", "s.2/2.0", "ä.7"], 1):
                 written.current[0] = number
-                assert slot.read(tmp_path / "slot")[0] == Call(3, name, 2)
+                assert slot.read(tmp_path / "slot")[0] == [Call(3, name, 2)]
             written.leave()
-            assert slot.read(tmp_path / "slot")[0] is None
+            assert slot.read(tmp_path / "slot")[0] == []
             written.current[0] = 9
-            assert slot.read(tmp_path / "slot")[0] is None, "there is no such message"
+            assert slot.read(tmp_path / "slot")[0] == [], "there is no such message"
 
     def test_what_is_held_comes_in_its_order(self, tmp_path):
         with Slot(tmp_path / "slot") as written:
@@ -234,9 +234,9 @@ class TestSlot:
             assert slot.read(tmp_path / "slot")[1] == names[: len(slot.read(tmp_path / "slot")[1])]
             written.begin(0, runs(*(f"{number}-{'x' * 1000}.0" for number in range(1000))), 1)
             written.current[0] = 5
-            assert slot.read(tmp_path / "slot")[0].message_id.startswith("4-")
+            assert slot.read(tmp_path / "slot")[0][0].message_id.startswith("4-")
             written.current[0] = 999
-            assert slot.read(tmp_path / "slot")[0] is None
+            assert slot.read(tmp_path / "slot")[0] == []
 
     def test_the_next_incarnation_begins_empty(self, tmp_path):
         with Slot(tmp_path / "slot") as written:
@@ -244,7 +244,7 @@ class TestSlot:
             written.current[0] = 1
             written.hold("reply")
         with Slot(tmp_path / "slot"):
-            assert slot.read(tmp_path / "slot") == (None, [])
+            assert slot.read(tmp_path / "slot") == ([], [])
 
     @pytest.mark.parametrize(
         "ids", [b"\xc1" * 9, msgpack.packb([1]), msgpack.packb([[1, 2, 3, 4]]), b"\x91" * 5000, b""]
@@ -254,12 +254,12 @@ class TestSlot:
             written.begin(0, runs("s.0"), 1)
             written._map[slot._IDS_AT : slot._IDS_AT + len(ids)] = ids
             slot._HEAD.pack_into(written._map, 0, 1, 0, 1, len(ids))
-            assert slot.read(tmp_path / "slot") == (None, [])
+            assert slot.read(tmp_path / "slot") == ([], [])
 
     def test_a_slot_that_was_never_made_says_nothing(self, tmp_path):
-        assert slot.read(tmp_path / "none") == (None, [])
+        assert slot.read(tmp_path / "none") == ([], [])
         (tmp_path / "short").write_bytes(b"x")
-        assert slot.read(tmp_path / "short") == (None, [])
+        assert slot.read(tmp_path / "short") == ([], [])
 
 
 class TestFailures:

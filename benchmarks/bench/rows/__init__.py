@@ -1,7 +1,7 @@
 """The rows, in the order of the table. A new one is a `Row` in a module of its own, and a line here."""
 
 from bench.measurements import Row
-from bench.rows.chain import CHAIN, TWO_HOPS
+from bench.rows.chain import BATCH, CHAIN, TWO_HOPS
 from bench.rows.large import FAN_OUT, HUGE, IN_PLACE, LARGE, REMOTE
 from bench.rows.latency import LATENCY
 from bench.rows.memory import MEMORY
@@ -14,6 +14,7 @@ ROWS: tuple[Row, ...] = (
     SMALL,
     DURABLE,
     CHAIN,
+    BATCH,
     LARGE,
     HUGE,
     IN_PLACE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from bench.measurements import Measurement, Reference, Row
@@ -36,6 +37,14 @@ CHAIN = Row(
     references=(
         Reference("the same over one hop", partial(hops_per_cpu_second, Line("one-hop", COUNT, 2_000, SIZE)), 0.6),
     ),
+)
+_MAPPED = Line("map", 300_000, 2_000, SIZE, 1)
+BATCH = Row(
+    name="batch",
+    unit="messages x hops / CPU s",
+    about=f"{SIZE} B, sender to a batch kernel (max_size=256) to receiver, all processes and the broker counted",
+    ours=partial(hops_per_cpu_second, replace(_MAPPED, name="batch", kernel="pass-batches")),
+    references=(Reference("the same with a kernel of one message", partial(hops_per_cpu_second, _MAPPED), 0.7),),
 )
 TWO_HOPS = Row(
     name="two-hops",

@@ -27,10 +27,11 @@ class Line:
     passes: int = 0
     durability: str = "process"
     options: tuple[str, ...] = ()
+    kernel: str = "pass-through"
 
     def pipeline(self, count: int) -> dict[str, Any]:
         places = ["sender", *(f"pass-{number}" for number in range(1, self.passes + 1)), "receiver"]
-        operators: dict[str, Any] = {name: {"operator": "pass-through"} for name in places[1:-1]}
+        operators: dict[str, Any] = {name: {"operator": self.kernel} for name in places[1:-1]}
         operators["sender"] = {"operator": "benchmark-sender", "parameters": {"size": self.size, "count": count}}
         operators["receiver"] = {"operator": "benchmark-receiver"}
         edges = [{"from": f"{a}.out", "to": f"{b}.in"} for a, b in pairwise(places)]

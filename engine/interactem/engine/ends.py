@@ -54,6 +54,7 @@ class Ends:
         self._names = plan.names
         self._tallies = tallies
         self._outstanding: dict[int, int] = {}
+        self._closed: set[int] = set()  # operators that know that nothing more is sent to them
         self._changed = asyncio.Event()
 
     def attach(self, stored: Mapping[str, bytes]) -> Draining | None:
@@ -68,6 +69,8 @@ class Ends:
                 self.hear(int(parts[3]), int(parts[4]), payload)
             elif parts[-1] == "finish":
                 self.told.add(int(parts[3]))
+            elif parts[-1] == "closed":
+                self._closed.add(int(parts[3]))
             elif parts[-1] == "drain":
                 draining = Draining(**json.loads(payload))
         return draining
@@ -77,7 +80,7 @@ class Ends:
 
         `stored` are the broker's records, by subject.
         """
-        kinds = (".finished", ".finish", ".drain")
+        kinds = (".finished", ".finish", ".drain", ".closed")
         ends = {subject: subject.split(".") for subject in stored if subject.endswith(kinds)}
         again: set[int] = set()
         for subject, parts in ends.items():
@@ -89,7 +92,7 @@ class Ends:
             again |= {o.index for o in self._plan.operators if o.assignment.is_side_input}
         for subject, parts in ends.items():
             operator = int(parts[3])
-            if operator in again or parts[-1] == "drain":
+            if operator in again or parts[-1] in ("drain", "closed"):
                 finished = parts[-1] == "finished"
                 stream = self._names.record_stream if finished else self._names.control_stream(operator)
                 await streams.purge(storer, stream, subject)
@@ -146,6 +149,9 @@ class Ends:
             chosen = [c for c in everything if c.operator in {o.index for o in ending}] if ending else everything
             self._outstanding |= await streams.outstanding(storer, chosen)
             for operator in ending:
+                if operator.index not in self._closed:  # whoever gathers messages need not wait for more
+                    await storer.store(Store(self._names.control(operator.index, "closed"), b"{}"))
+                    self._closed.add(operator.index)
                 if is_drained(self._outstanding, operator):
                     told = json.dumps({"drained": self.is_cut_short(operator)}).encode()
                     await storer.store(Store(self._names.control(operator.index, "finish"), told))

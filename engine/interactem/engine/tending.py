@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,8 @@ from interactem.runtime import slot
 from interactem.runtime.connections import Storer
 from interactem.runtime.transports import Store
 
+MOST_BLAMED = 8_192
+"""Of so many messages that were in flight when a process died it is noted, so that the note fits into a message."""
 RENEW_SECONDS = 5.0
 """How long a replica may work on what it has before new code takes its place."""
 
@@ -163,7 +165,8 @@ class Tender:
 
     async def _after(self, replica: TendedReplica, exit: Exit, seconds: float) -> float:
         """Clear up after a death. Returns the seconds until its next start; raises `ReplicaError` if there is none."""
-        call, held = slot.read(self._around.slot(replica.operator, replica.index))
+        calls, held = slot.read(self._around.slot(replica.operator, replica.index))
+        call = calls[0] if calls else None
         renewing, replica.renewing = replica.renewing, False
         replica.new_code.clear()
         if renewing and (exit.ok or is_kill(exit)):
@@ -175,7 +178,7 @@ class Tender:
         told = {"reason": death.reason, "message": message, "restart": death.restart, "seconds": seconds}
         self._record(replica, "replica", state="failed", **told)
         if death.attempt and call is not None:
-            await self._blame(replica, call, death.error)
+            await self._blame(replica, calls, death.error)
         await self._hand_back(replica, held)
         if not death.restart:
             log = last_lines(self._around.folder.log(replica.operator.key, replica.index))
@@ -186,13 +189,21 @@ class Tender:
             await replica.new_code.wait()
         return death.delay
 
-    async def _blame(self, replica: TendedReplica, call: slot.Call, error: str) -> None:
-        """A process has ended in a message's kernel: an attempt at that message."""
-        replica.kills.pop((call.edge, call.message_id), None)
-        crash = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
-        subject = self._names.crash(replica.operator.index, call.edge, call.message_id)
+    async def _blame(self, replica: TendedReplica, calls: Sequence[slot.Call], error: str) -> None:
+        """A process has ended in a message's kernel: an attempt at that message, or at all that were in flight."""
+        call, *others = calls[:MOST_BLAMED]
+        for one in (call, *others):
+            replica.kills.pop((one.edge, one.message_id), None)
+        crash: dict[str, Any] = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
+        told: dict[str, Any] = {"message": call.message_id, "attempts": call.attempt, "error": error}
+        name = call.message_id
+        if others:
+            crash["others"] = [[one.edge, one.message_id, one.attempt] for one in others]
+            told["in_flight"] = len(calls)
+            name = " ".join(one.message_id for one in (call, *others))  # not under that of a crash that it has alone
+        subject = self._names.crash(replica.operator.index, call.edge, name)
         await self._storer.store(Store(subject, json.dumps(crash).encode()))
-        self._record(replica, "failure", message=call.message_id, attempts=call.attempt, error=error)
+        self._record(replica, "failure", **told)
 
     async def _hand_back(self, replica: TendedReplica, held: list[str]) -> None:
         """Deliveries that a dead replica held go to others at once, not when their time is up."""

@@ -9,15 +9,18 @@ from interactem.runtime.context import Context
 from interactem.runtime.dependencies import dependencies
 from interactem.runtime.directories import data_directory
 from interactem.runtime.errors import InteractemRuntimeError
+from interactem.runtime.kinds.batch import BatchOperator
 from interactem.runtime.kinds.reduce.reduction import Reduce
 from interactem.runtime.kinds.side_inputs import SideInput
 from interactem.runtime.kinds.sinks import Failed, Sink
 from interactem.runtime.kinds.sources import EndOfStream, Source
+from interactem.runtime.kinds.staged import StagedOperator
 from interactem.runtime.messages import BytesMessage, MessageHeader, MessageSubject
 from interactem.runtime.operators import operator
 from interactem.runtime.windows import Every, Fixed, Session, Sliding, Window
 
 __all__ = [
+    "BatchOperator",
     "BytesMessage",
     "Context",
     "EndOfStream",
@@ -34,6 +37,7 @@ __all__ = [
     "Sink",
     "Sliding",
     "Source",
+    "StagedOperator",
     "Window",
     "data_directory",
     "dependencies",

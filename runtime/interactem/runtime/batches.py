@@ -40,6 +40,8 @@ class Batch:
     failed: int = 0
     not_before: float = 0.0
     redriven: int = 0
+    alone: bool = False
+    """Whether it is given to the kernel while nothing else is: it was there when others went wrong with it."""
     reference: Reference | None = None
     blob: memoryview | None = None
     references: References | None = None
@@ -64,6 +66,7 @@ class Batch:
         self.failed = _count(failure.get("attempts", 0))
         self.not_before = float(not_before)
         self.redriven = _count(about.get("redriven", 0))
+        self.alone = about.get("alone") is True
         self.reference = Reference.of(about)
         if self.reference is not None and len(self.messages) != 1:
             raise WireError(f"{len(self.messages)} messages refer to one piece of data that is stored apart")

@@ -116,12 +116,12 @@ class Caller:
 
     def _run(self, coroutine: Any) -> Any:
         if self.context.loop is not None:
-            return self.context.loop.run(coroutine if self.timeout is None else _limited(coroutine, self.timeout))
+            return self.context.loop.run(coroutine if self.timeout is None else limited(coroutine, self.timeout))
         if self._runner is None:
             self._runner = asyncio.Runner()
         if self.timeout is None:
             return self._runner.run(coroutine)
-        return self._runner.run(_limited(coroutine, self.timeout))
+        return self._runner.run(limited(coroutine, self.timeout))
 
     def _drain(self, generator: Any) -> Iterator[Any]:
         while True:
@@ -142,7 +142,7 @@ def _with_typed(
     return lambda message, parameters: invoke(message, typed(parameters))
 
 
-async def _limited(coroutine: Any, seconds: float) -> Any:
+async def limited(coroutine: Any, seconds: float) -> Any:
     try:
         async with asyncio.timeout(seconds) as limit:
             return await coroutine

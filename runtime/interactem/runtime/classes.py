@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from interactem.runtime import lifecycle
+from interactem.runtime.current import current
 from interactem.runtime.errors import LifecycleError
 from interactem.runtime.lifecycle import State, Step
 
@@ -17,9 +18,7 @@ __all__ = ["Lifecycle", "Operator", "asynchronous"]
 
 STEPS: tuple[Step, ...] = ("start", "stop", "cleanup", "cancel")
 """The methods of the lifecycle beside `run`: they take nothing."""
-
-
-KERNELS = ("read", "ack", "write", "update")
+KERNELS = ("read", "ack", "write", "update", "prepare", "process", "output")
 """What the kernels of classes of other kinds are called."""
 
 
@@ -41,9 +40,17 @@ class Operator:
 
     init_data: dict[str, Any]
     """What it is started with: `--init-data`, in a pipeline its parameters. There from `start` on."""
-    context: Context
-    """There from `start` on."""
     run: Callable[..., Any]
+    _replicas_context: Context
+
+    @property
+    def context(self) -> Context:
+        """There from `start` on. Where several calls go on at once, each sees its own."""
+        return current.get() or self._replicas_context
+
+    @context.setter
+    def context(self, context: Context) -> None:
+        self._replicas_context = context
 
     def start(self) -> Awaitable[None] | None:
         """Called once, before anything else."""

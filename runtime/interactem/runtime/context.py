@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from interactem.runtime.accumulators import Accumulator
 from interactem.runtime.classes import Lifecycle
-from interactem.runtime.errors import KeptValueError, SideInputError, StateError
+from interactem.runtime.errors import ConcurrentStateError, KeptValueError, SideInputError, StateError
 from interactem.runtime.keyed import Keyed
 from interactem.runtime.loops import Loop
 from interactem.runtime.messages import BytesMessage
@@ -71,6 +71,8 @@ class Context:
     state_used: bool = False
     shared_input: bool = False
     """Whether a message may come to any of several replicas: then there can be no state."""
+    concurrent: str = ""
+    """By what mode or kind several messages are with the kernel at once, if they are: then there can be no state."""
     position_used: bool = False
     is_source: bool = False
     mask: Mask = field(default_factory=Mask)
@@ -99,17 +101,24 @@ class Context:
     _folder_of: tuple[object, ...] = ()
 
     @property
+    def message(self) -> BytesMessage | None:
+        """The current message, as the kernel is given it; None in a call with none, or with several."""
+        return self._message
+
+    @property
     def message_id(self) -> str | None:
         """Id of the current message."""
         return None if self._message is None else self._message.id
 
     @property
     def state(self) -> dict[str, Any]:
-        """Raises `StateError` in one of several replicas that share their input in any order."""
+        """Raises `StateError` where several replicas, or several calls, share their input in any order."""
         self._use_state()
         return self._state
 
     def _use_state(self) -> None:
+        if self.concurrent:
+            raise ConcurrentStateError(self.operator, self.concurrent)
         if self.shared_input:
             raise StateError(self.operator, self.replicas)
         self.state_used = True

@@ -34,5 +34,14 @@ def malformed(kind: str, payload: bytes) -> str:
         return "not an object"
     if kind == "watermarks" and not {int}.issuperset(map(type, value.values())):
         return "a low watermark is a whole number"
+    if kind == "crash" and not _are_messages(value.get("others", [])):
+        return "others is not what it should be"
     wrong = [name for name, type_ in _SHAPES[kind].items() if type(value.get(name)) is not type_]
     return f"{wrong[0]} is not what it should be" if wrong else ""
+
+
+def _are_messages(value: object) -> bool:
+    """Whether these are messages by edge, id and attempts."""
+    return isinstance(value, list) and all(
+        isinstance(one, list) and tuple(map(type, one)) == (int, str, int) for one in value
+    )

@@ -4,6 +4,7 @@ InteractemRuntimeError
 ├── KernelError            the user's function is not one that we can call
 │   └── LoadError          run.py does not import, or has no operator in it
 ├── ReturnTypeError        a kernel returned something that is not a message
+├── BatchResultError       what a batch kernel returned does not fit its messages
 ├── PortError              a message was sent to a port that the operator does not have
 ├── FallbackError          a message is for a fallback that the pipeline connects to nothing
 ├── EdgeKeyError           a message has no key where an edge that takes it needs one
@@ -20,7 +21,9 @@ InteractemRuntimeError
 ├── MessageTooLargeError   a message is over the bound of what one message may hold
 ├── ArenaLostError         what a message refers to is not in shared memory any more
 ├── OvertakenError         the replica was stopped for so long that another one did its work
+├── WorkerError            a worker process has died in a call, or cannot be started again
 ├── StateError             a kernel has state, but nothing says which replica's
+│   └── ConcurrentStateError    several calls of the kernel would share it
 ├── KeptValueError         something cannot be kept in a table or accumulator
 ├── StateTooLargeError     what an operator keeps is more than the broker has room for
 ├── EventTimeError         a message does not say when it happened, and a window needs it
@@ -63,6 +66,10 @@ class ReturnTypeError(InteractemRuntimeError, TypeError):
             "return a BytesMessage, a list of them, or None (arrays: BytesMessage.from_array(array))"
         )
         self.value = value
+
+
+class BatchResultError(InteractemRuntimeError, ValueError):
+    """A batch kernel has returned nothing for one of its messages, or something for none of them."""
 
 
 class PortError(InteractemRuntimeError, ValueError):
@@ -262,6 +269,23 @@ class UnhashableKeyError(InteractemRuntimeError, TypeError):
 
 class SideInputError(InteractemRuntimeError, LookupError):
     """A side input has no value."""
+
+
+class ConcurrentStateError(StateError):
+    """A kernel uses `context.state` while other calls of it go on, or for several messages at once."""
+
+    def __init__(self, operator: str, how: str) -> None:
+        InteractemRuntimeError.__init__(
+            self,
+            f"{operator} uses context.state with {how}: what one message has changed could not be told from what the "
+            "others have; keep state in an operator that is given one message after the other",
+        )
+        self.operator = operator
+        self.how = how
+
+
+class WorkerError(InteractemRuntimeError, RuntimeError):
+    """A worker process of a kernel with `processes=` has died while it had a message."""
 
 
 class SettingsError(InteractemRuntimeError, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from interactem.runtime.loading import user_traceback
@@ -33,6 +33,10 @@ class Failure:
         traceback = _plain(hide(user_traceback(error)))[-TRACEBACK_BYTES:]
         summary_bytes = _plain(hide(summary))[:ERROR_BYTES]
         return cls(attempts, summary_bytes.decode(errors="ignore"), traceback.decode(errors="ignore"))
+
+    def shared(self, max_attempts: int) -> Failure:
+        """Several messages have failed as one, any of which may be to blame: an attempt of each, but never its last."""
+        return replace(self, attempts=min(self.attempts, max_attempts - 1)) if max_attempts else self
 
     @classmethod
     def from_value(cls, value: dict[str, Any]) -> Self:

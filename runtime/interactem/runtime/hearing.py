@@ -58,6 +58,11 @@ class Hearing:
         self.parameters = dict(parameters)
         self._own = dict(parameters)
         self.crashes: dict[tuple[int, str], Failure] = {}
+        """By edge and id, the attempts that have ended a process and that nobody has counted yet."""
+        self.together: set[tuple[int, str]] = set()
+        """Which of them were in flight with others, any of which may be to blame."""
+        self.closed = False
+        """Whether nothing more will be sent to this operator: what it has received so far, and retries, are all."""
         self.told_to_finish = False
         self.drained = False
         self.cut_short = False
@@ -162,9 +167,11 @@ class Hearing:
             self.answer({**answer, "refused": refused} if refused else answer)
         elif kind == "recomputed":
             self.recomputed = True
+        elif kind == "closed":
+            self.closed = True
         elif kind == "crash":
             value = json.loads(payload)
-            self.crashes[value["edge"], value["id"]] = Failure.from_value(value)
+            self._hear_crash(value)
         elif kind == "ended":
             self.ended.update(map(str, json.loads(payload)["sources"]))
         elif kind == "watermarks":
@@ -176,6 +183,17 @@ class Hearing:
             self.on_side_input(operator, record)
         except WireError as error:
             _logger.warning("a side input is ignored: %s", error)
+
+    def _hear_crash(self, value: dict[str, Any]) -> None:
+        """Of several crashes during one message the latest counts, and of the same attempt that which it had alone."""
+        one = value["edge"], value["id"], value["attempts"]
+        others = value.get("others", [])
+        for edge, name, attempts in [one, *others]:
+            known = self.crashes.get((edge, name))
+            later = known is None or (attempts, not others) > (known.attempts, (edge, name) not in self.together)
+            if later:
+                self.crashes[edge, name] = Failure(attempts, str(value["error"]))
+                (self.together.add if others else self.together.discard)((edge, name))
 
     def _take_parameters(self, new: Mapping[str, Any]) -> str:
         """Why these are refused; empty where they are not. The first are taken as they are: calls say what is wrong."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from interactem.runtime.classes import Operator
 from interactem.runtime.errors import KernelError
+from interactem.runtime.kinds.modes import NO_MODE, Mode
 from interactem.runtime.typed_parameters import model_of
 
 if TYPE_CHECKING:
     from interactem.runtime.context import Context
+    from interactem.runtime.kinds.batch import Batching
     from interactem.runtime.kinds.reduce.reduction import Reduction
+    from interactem.runtime.kinds.staged import Stages
     from interactem.runtime.messages import BytesMessage
 
 KERNEL = "__interactem_kernel__"
@@ -22,12 +26,17 @@ KERNEL = "__interactem_kernel__"
 NAMES = ("inputs", "parameters", "context", "trigger", "run_data")
 
 
+Kind = Literal["map", "stream", "batch", "staged"]
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """A user's function with what the runtime has to know to call it.
 
     `takes` holds which of `NAMES` its signature names, in its order. `dependencies` are set up before the first call
     and torn down after the last. `loops` says that its event loop runs between calls too.
+
+    Whatever its kind, `function` can be called with one message: that is a batch of one, and all stages in their order.
     """
 
     function: Callable[..., Any]
@@ -58,6 +67,25 @@ class Kernel:
     """Whether a call that fails has changed nothing, so that nothing has to be brought back."""
     grace: float = 0.0
     """Where it keeps to its time limit by itself: how long it may take to end after that, in seconds."""
+    kind: Kind = "map"
+    mode: Mode = NO_MODE
+    batching: Batching | None = None
+    """Of a batch kernel."""
+    stages: Stages | None = None
+    """Of a staged one."""
+    program: Path | None = None
+    """The `run.py` that it is from."""
+
+    @property
+    def pokable(self) -> bool:
+        """Whether it can be called without a message, for a trigger."""
+        alone = self.kind in ("map", "stream") and not self.mode.processes
+        return alone and not {"trigger", "context"}.isdisjoint(self.takes)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each call is over before the next message is looked at."""
+        return self.kind in ("map", "stream") and not self.mode.wanted
 
     def arguments(self, inputs: BytesMessage | None, parameters: object, context: Context) -> list[object]:
         given: dict[str, object] = {
@@ -103,4 +131,5 @@ def kernel_of(
     generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     coroutine = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     model = model_of(function)
-    return Kernel(function, tuple(takes), generator, coroutine, finish, replayable, model=model)
+    kind: Kind = "stream" if generator else "map"
+    return Kernel(function, tuple(takes), generator, coroutine, finish, replayable, model=model, kind=kind)

@@ -16,6 +16,7 @@ from typing import Any
 from interactem.runtime.dependencies import dependencies_in
 from interactem.runtime.errors import LoadError
 from interactem.runtime.kernels import KERNEL, Kernel
+from interactem.runtime.kinds.forms import no_source
 
 
 def load(path: Path, *, look: bool = False) -> Kernel:
@@ -40,12 +41,14 @@ def load(path: Path, *, look: bool = False) -> Kernel:
         raise LoadError(str(path), f"there are several operators in it ({names}); keep one @operator")
     kernel = next(iter(found.values()))
     _check_kind(path, kernel)
-    return with_dependencies(kernel, namespace)
+    return replace(with_dependencies(kernel, namespace), program=path)
 
 
 def _check_kind(path: Path, kernel: Kernel) -> None:
     """Raises `LoadError` where `run.py` and `operator.json` do not agree whether it is a side input."""
     spec = _spec_beside(path)
+    if spec is not None and not spec.get("inputs") and not kernel.one_by_one and (why := no_source(kernel)):
+        raise LoadError(str(path), why)
     if spec is None or kernel.updates == (spec.get("side_input") is not None):
         return
     if kernel.updates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from interactem.runtime.context import Context
+from interactem.runtime.current import current
 
 FORMAT = "%(levelname)s %(about)s%(message)s"
 
@@ -17,7 +18,7 @@ class Carrying(logging.Filter):
         self._context = context
 
     def filter(self, record: logging.LogRecord) -> bool:
-        context = self._context
+        context = current.get() or self._context
         record.operator, record.replica = context.operator, context.replica
         record.message_id = name = context.message_id
         record.about = f"[{name}] " if name is not None and name not in record.getMessage() else ""

@@ -32,6 +32,10 @@ class Loop:
             raise value.error
         return value
 
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Have the coroutine run by itself."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def close(self) -> None:
         """Cancel what still runs and wait until it has ended."""
         if self._thread.is_alive():

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from interactem.runtime.classes import Operator, asynchronous, started
 from interactem.runtime.errors import KernelError
 from interactem.runtime.kernels import KERNEL, Kernel, kernel_of
+from interactem.runtime.kinds.batch import BatchOperator, batch_kernel
 from interactem.runtime.kinds.classes import class_of, finish_of, maker, side_kernel, source_kernel
+from interactem.runtime.kinds.forms import of_kind, with_mode
+from interactem.runtime.kinds.modes import Mode
 from interactem.runtime.kinds.side_inputs import updating_kernel
 from interactem.runtime.kinds.sinks import Sink, sinking
 from interactem.runtime.kinds.sources import Source, reading_kernel, reads
+from interactem.runtime.kinds.staged import StagedOperator, staged_kernel
 from interactem.runtime.kinds.transforms import transform_kernel
 
 if TYPE_CHECKING:
@@ -23,6 +27,11 @@ if TYPE_CHECKING:
     from interactem.runtime.windows import Every, Windows
 
 Function = TypeVar("Function", bound=Callable[..., Any] | Operator)
+BATCH_SIZE = 64
+BATCH_WAIT = 0.05
+"""Seconds."""
+Shape = Callable[[Kernel], Kernel]
+"""Makes the kernel of a kind out of the author's function."""
 
 
 class OperatorDecorator:
@@ -45,25 +54,173 @@ class OperatorDecorator:
     In place of a function stands a class made from `Operator`, or an instance of one: its `run` is the kernel then, and
     its method `finish`, if it has one, the function for the end.
 
-    Raises `KernelError` where the function's signature does not fit.
+    The modes say how many calls go on at once in one replica: `threads` of a plain function, `concurrency` of a
+    coroutine, and `processes`, each in a process of its own that imports `run.py`. With `ordered`, results leave in the
+    order of their messages nevertheless, and a message that fails is tried again in its place.
+
+    Raises `KernelError` where the function's signature does not fit, or a mode does not go with the kind.
     """
 
     @overload
     def __call__(self, function: Function, /) -> Function: ...
     @overload
     def __call__(
-        self, /, *, finish: Callable[..., Any] | None = None, replayable: bool = True
+        self,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        replayable: bool = True,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
     ) -> Callable[[Function], Function]: ...
     def __call__(
-        self, function: Function | None = None, /, *, finish: Callable[..., Any] | None = None, replayable: bool = True
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        replayable: bool = True,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
     ) -> Function | Callable[[Function], Function]:
-        if function is None:
+        mode = Mode(threads, concurrency, processes, ordered)
+        return _decorator(function, finish, replayable, lambda kernel: with_mode(kernel, mode))
 
-            def decorate(function: Function) -> Function:
-                return _decorate(function, finish, replayable)
+    @overload
+    def map(self, function: Function, /) -> Function: ...
+    @overload
+    def map(
+        self,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Callable[[Function], Function]: ...
+    def map(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Function | Callable[[Function], Function]:
+        """What `@operator` makes of a function that returns; raises `KernelError` for a generator."""
+        mode = Mode(threads, concurrency, processes, ordered)
+        return _decorator(function, finish, True, lambda kernel: with_mode(of_kind(kernel, "map"), mode))
 
-            return decorate
-        return _decorate(function, finish, replayable)
+    @overload
+    def stream(self, function: Function, /) -> Function: ...
+    @overload
+    def stream(
+        self,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        replayable: bool = True,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Callable[[Function], Function]: ...
+    def stream(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        replayable: bool = True,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Function | Callable[[Function], Function]:
+        """What `@operator` makes of a generator; raises `KernelError` for a function that returns."""
+        mode = Mode(threads, concurrency, processes, ordered)
+        return _decorator(function, finish, replayable, lambda kernel: with_mode(of_kind(kernel, "stream"), mode))
+
+    @overload
+    def batch(self, function: Function, /) -> Function: ...
+    @overload
+    def batch(
+        self,
+        /,
+        *,
+        max_size: int = BATCH_SIZE,
+        max_wait: float = BATCH_WAIT,
+        finish: Callable[..., Any] | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Callable[[Function], Function]: ...
+    def batch(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        max_size: int = BATCH_SIZE,
+        max_wait: float = BATCH_WAIT,
+        finish: Callable[..., Any] | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Function | Callable[[Function], Function]:
+        """Make a function of several messages the kernel.
+
+        It is given a list of up to `max_size` messages, or fewer where the first of them has waited `max_wait` seconds.
+        It returns a list with a result for each of them, in order, or returns or yields pairs of a message and its
+        result. A result is what a kernel of one message returns; an exception in its place fails that message alone.
+        """
+        mode = Mode(threads, concurrency, processes, ordered)
+        return _decorator(
+            function, finish, True, lambda kernel: with_mode(batch_kernel(kernel, max_size, max_wait), mode), "batch"
+        )
+
+    def staged(
+        self,
+        /,
+        *,
+        prepare: Callable[..., Any] | None = None,
+        output: Callable[..., Any] | None = None,
+        max_concurrency: int = 1,
+        prepare_concurrency: int | None = None,
+        output_concurrency: int | None = None,
+        ordered: bool = False,
+        keep_folders: bool = False,
+    ) -> Callable[[Function], Function]:
+        """Make three functions the kernel, which work on different messages at once: `prepare`, this one and `output`.
+
+        The first is given the message, the others what the one before has returned; what the last one returns is sent.
+        Each may name `parameters` and `context`, and may be a coroutine. `context.folder` is the message's own working
+        folder in all three; with `keep_folders` that of a failed attempt stays. `max_concurrency` is how many messages
+        this function has at once, and `prepare_concurrency` and `output_concurrency` the same for the other two.
+        """
+        numbers = {
+            "prepare": max_concurrency if prepare_concurrency is None else prepare_concurrency,
+            "process": max_concurrency,
+            "output": max_concurrency if output_concurrency is None else output_concurrency,
+        }
+        functions = {"prepare": prepare, "output": output}
+        mode = Mode(ordered=ordered)
+
+        def decorate(target: Function) -> Function:
+            given = {name: function for name, function in functions.items() if function is not None}
+            kernel = staged_kernel(target, given, numbers, mode, keep_folders=keep_folders)
+            setattr(target, KERNEL, kernel)
+            return target
+
+        return decorate
 
     @overload
     def source(self, function: Function, /) -> Function: ...
@@ -109,9 +266,26 @@ class OperatorDecorator:
     @overload
     def sink(self, function: Function, /) -> Function: ...
     @overload
-    def sink(self, /, *, finish: Callable[..., Any] | None = None) -> Callable[[Function], Function]: ...
     def sink(
-        self, function: Function | None = None, /, *, finish: Callable[..., Any] | None = None
+        self,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Callable[[Function], Function]: ...
+    def sink(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        finish: Callable[..., Any] | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
     ) -> Function | Callable[[Function], Function]:
         """Make a sink: a function, or a class made from `Sink`, that says what became of each message.
 
@@ -120,12 +294,8 @@ class OperatorDecorator:
         yields.
         """
 
-        def decorate(function: Function) -> Function:
-            finisher = None if finish is None else kernel_of(finish, first=None)
-            setattr(function, KERNEL, sinking(_kernel(function, finisher, True)))
-            return function
-
-        return decorate if function is None else decorate(function)
+        mode = Mode(threads, concurrency, processes, ordered)
+        return _decorator(function, finish, True, lambda kernel: with_mode(sinking(kernel), mode))
 
     def reduce(
         self,
@@ -223,19 +393,33 @@ def _decorate_source(
         return function
     if ack is not None:
         raise KernelError(f"{_name(function)}: ack is for a source that reads from a position: read(position, most)")
-    return _decorate(function, finish, replayable)
+    return _decorate(function, finish, replayable, lambda kernel: kernel)
 
 
 def _name(function: object) -> str:
     return str(getattr(function, "__name__", repr(function)))
 
 
-def _decorate(function: Function, finish: Callable[..., Any] | None, replayable: bool) -> Function:
+def _decorator(
+    function: Function | None, finish: Callable[..., Any] | None, replayable: bool, shape: Shape, kind: str = ""
+) -> Function | Callable[[Function], Function]:
+    def decorate(function: Function) -> Function:
+        return _decorate(function, finish, replayable, shape, kind)
+
+    return decorate if function is None else decorate(function)
+
+
+def _decorate(
+    function: Function, finish: Callable[..., Any] | None, replayable: bool, shape: Shape, kind: str = ""
+) -> Function:
     if _is(function, Source):
         return _decorate_source(function, None, finish, replayable)
+    for base, name in ((StagedOperator, "staged"), (BatchOperator, "batch")):
+        if _is(function, base) and name != kind:
+            raise KernelError(f"{_name(function)}: a {base.__name__} stands under @operator.{name}(…)")
     finisher = None if finish is None else kernel_of(finish, first=None)
     kernel = _kernel(function, finisher, replayable)
-    setattr(function, KERNEL, sinking(kernel) if _is(function, Sink) else kernel)
+    setattr(function, KERNEL, shape(sinking(kernel) if _is(function, Sink) else kernel))
     return function
 
 

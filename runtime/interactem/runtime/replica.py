@@ -11,6 +11,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.effects import Effects
 from interactem.runtime.endings import Ending, FinishError
 from interactem.runtime.errors import StateError
+from interactem.runtime.flight.choosing import limit_of, workers_for
+from interactem.runtime.flight.flights import Flights
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.inputs import Inputs
 from interactem.runtime.kernels import Kernel
@@ -108,7 +111,9 @@ class Replica:
 
             kernel, reducer = gathering(kernel, kernel.reduction, assignment, context, clock)
         context.shared_input = any(entry.partitions < assignment.replicas for entry in assignment.inputs)
-        self._dependencies = Dependencies(kernel, context)
+        # what worker processes need around them they set up themselves
+        here = replace(kernel, dependencies=(), make=None, loops=False) if kernel.mode.processes else kernel
+        self._dependencies = Dependencies(here, context)
         self._caller = caller = Caller(kernel, context, packing.ports, assignment.timeout, arm=arm)
         self._tracing = tracing
         if tracing is not None:
@@ -128,10 +133,15 @@ class Replica:
             self._reducing = Reducing(
                 assignment, reducer, windows, packing, context, hearing, effects, reporter, retries, log, slot
             )
-        self._inputs = Inputs(
+        takes = (
             assignment, caller, sharing, transport, context, hearing, outbox, effects, retries,
             self.counts, slot, views,
         )  # fmt: skip
+        self._inputs = Inputs(*takes)
+        self._flights: Flights | None = None
+        if not kernel.one_by_one and not assignment.is_source:
+            self._flights = flights = Flights(*takes)
+            flights.prepare(kernel, partial(workers_for, caller, context), log.log, limit_of(caller), arm)
         if arena is not None:
             self._lend = sharing.lend
             arena.patience = Waiting(caller, slot, reporter, outbox, hearing)
@@ -169,6 +179,8 @@ class Replica:
         lender.set(self._lend)
         try:
             self._dependencies.set_up()
+            if self._flights is not None:
+                self._flights.start()
             self._open()
             self._reporter.report()
             self._wait_for_side_inputs()
@@ -188,6 +200,8 @@ class Replica:
             self._log.flush()
             if self._tracing is not None:
                 self._tracing.close()
+            if self._flights is not None:
+                self._flights.close()
             self._dependencies.tear_down()
             self._caller.close()
             if self._reducing is not None:
@@ -228,16 +242,24 @@ class Replica:
             self._reporter.now_and_then()
 
     def _consume(self) -> None:
-        hearing, effects = self._hearing, self._effects
+        if self._flights is not None:
+            while self._early:
+                self._flights.take(self._early.popleft())
+            self._flights.consume(self._patience, self._in_between)
+            return
+        hearing = self._hearing
         while not hearing.stopped and (self._early or not hearing.ending):
             delivery = self._early.popleft() if self._early else hearing.receive(self._patience())
             if delivery is not None:
                 self._inputs.take(delivery)
-            if self._reducing is not None:
-                self._reducing.look()
-            hearing.take_pokes()
-            effects.commit_if_due(more=self._transport.waiting)
-            self._reporter.now_and_then()
+            self._in_between()
+
+    def _in_between(self) -> None:
+        if self._reducing is not None:
+            self._reducing.look()
+        self._hearing.take_pokes()
+        self._effects.commit_if_due(more=self._transport.waiting)
+        self._reporter.now_and_then()
 
     def _patience(self) -> float:
         """Seconds to wait for the next delivery before there is something else to do."""

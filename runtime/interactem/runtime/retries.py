@@ -54,8 +54,16 @@ class Retries:
     def log(self, what: str, failure: Failure) -> None:
         self._log.log(what, failure)
 
-    def set_aside(self, batch: Batch, index: int, failure: Failure, check: Callable[[], None] = lambda: None) -> None:
-        """A message, as it came, is tried again later, or never again.
+    def set_aside(
+        self,
+        batch: Batch,
+        index: int,
+        failure: Failure,
+        check: Callable[[], None] = lambda: None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        """A message, as it came, is tried again later, or never again; `alone` where it may not be its own fault.
 
         What lies in shared memory is copied; `check` raises where it was not what it should be.
         """
@@ -74,11 +82,19 @@ class Retries:
             return
         self._counts.retried += 1
         told["not_before"] = self._clock() + backoff(failure.attempts)
+        if alone or batch.alone:
+            told["alone"] = True
         subject = self._names.retry(edge, self._parts[edge][1])
         # hashed, as an id is text of another operator's
-        name = f"{edge}:{short_hash(text(*message_id))}#{failure.attempts}:{batch.redriven}"
+        name = f"{edge}:{short_hash(text(*message_id))}#{failure.attempts}{'+' if alone else ''}:{batch.redriven}"
         self._store(Store(subject, _envelope(message, message_id, told), name, wire=True), before)
         self._reporter.event("failure", {"id": text(*message_id), **failure.to_value()})
+
+    def in_its_place(self, batch: Batch, index: int, failure: Failure) -> float:
+        """A message is tried again without leaving its place; the seconds to wait before."""
+        self._counts.retried += 1
+        self._reporter.event("failure", {"id": batch.id(index), **failure.to_value()})
+        return backoff(failure.attempts)
 
     def _apart(
         self, edge: int, message: BytesMessage, message_id: tuple[Series, int], told: dict[str, Any]

@@ -1,8 +1,8 @@
 """The crash slot: a small mapped file from which the supervisor learns what a dead replica was doing.
 
 It survives the process in any death. Its first part names the messages of the batch that the kernel works on, and
-which of them it was given; its second lists the reply subjects of the deliveries that the replica held, for the
-supervisor to hand back at once.
+which of them it was given, or all those that are in flight at once; its second lists the reply subjects of the
+deliveries that the replica held, for the supervisor to hand back at once.
 """
 
 from __future__ import annotations
@@ -26,15 +26,21 @@ _BEATS = struct.Struct("<Q")
 _BEATS_AT = _HEAD.size
 _IDS_AT = 64
 _IDS_ROOM = 2**18
+_SEVERAL = 2**32 - 2
+"""From here on, the number of the message says in which half of the room for ids those stand that are in flight."""
+_HALF = _IDS_ROOM // 2
+_LENGTH = struct.Struct("<I")
 _HELD_AT = _IDS_AT + _IDS_ROOM
 _ENTRY = 192
 _ENTRIES = 320
 SIZE = _HELD_AT + _ENTRY * _ENTRIES
+MOST_CALLS = 65_536
+"""So many messages in flight are read at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The message that a kernel was given and had not given back."""
+    """A message that a kernel was given and had not given back."""
 
     edge: int
     message_id: str
@@ -70,6 +76,20 @@ class Slot:
         ids = _packed(runs)
         self._map[_IDS_AT : _IDS_AT + len(ids)] = ids
         _HEAD.pack_into(self._map, 0, 0, edge, min(attempt, 2**32 - 1), len(ids))
+
+    def fly(self, calls: Sequence[tuple[int, int, Sequence[Run]]]) -> None:
+        """The messages in all calls that go on: edge, attempt and ids of each. Whoever dies now leaves these or those
+        that were named before, and no mixture.
+        """
+        if not calls:
+            self.current[0] = 0
+            return
+        half = 1 - (self.current[0] - _SEVERAL) if self.current[0] >= _SEVERAL else 0
+        packed = _packed_calls(calls)
+        at = _IDS_AT + half * _HALF
+        _LENGTH.pack_into(self._map, at, len(packed))
+        self._map[at + _LENGTH.size : at + _LENGTH.size + len(packed)] = packed
+        self.current[0] = _SEVERAL + half
 
     def leave(self) -> None:
         """The kernel has given the message back."""
@@ -120,13 +140,13 @@ def beats(path: Path) -> int:
     return beats_in(content) if content else 0
 
 
-def read(path: Path) -> tuple[Call | None, list[str]]:
-    """What the slot at `path` says of a replica: the call that it is in, or died in; and what it holds, in order."""
+def read(path: Path) -> tuple[list[Call], list[str]]:
+    """What the slot at `path` says of a replica: what it is given, or was when it died; and what it holds, in order."""
     content = _content(path, SIZE)
     if not content:
-        return None, []
+        return [], []
     held = sorted(_held(content[at : at + _ENTRY]) for at in range(_HELD_AT, SIZE, _ENTRY))
-    return _call(content), [reply for number, reply in held if number]
+    return _calls(content), [reply for number, reply in held if number]
 
 
 def _content(path: Path, size: int) -> bytes:
@@ -149,21 +169,43 @@ def _held(entry: bytes) -> tuple[int, str]:
     return number, entry[_HELD.size : _HELD.size + length].decode(errors="replace")
 
 
-def _call(content: bytes) -> Call | None:
+def _calls(content: bytes) -> list[Call]:
     number, edge, attempt, length = _HEAD.unpack_from(content)
-    if not number:
-        return None
     try:
-        for prefix, suffix, first, count in msgpack.unpackb(content[_IDS_AT : _IDS_AT + length]):
+        if number >= _SEVERAL:
+            return _several(content, _IDS_AT + (number - _SEVERAL) * _HALF)
+        for prefix, suffix, first, count in msgpack.unpackb(content[_IDS_AT : _IDS_AT + length]) if number else ():
             if number <= count:
-                return Call(edge, text(series_of(prefix, suffix), first + number - 1), attempt)
+                return [Call(edge, text(series_of(prefix, suffix), first + number - 1), attempt)]
             number -= count
     except (ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException):
-        return None  # the replica's own code could write to its slot too
-    return None
+        return []  # the replica's own code could write to its slot too
+    return []
+
+
+def _several(content: bytes, at: int) -> list[Call]:
+    (length,) = _LENGTH.unpack_from(content, at)
+    begin = at + _LENGTH.size
+    return [
+        Call(edge, text(series, place), attempt)
+        for edge, attempt, runs in msgpack.unpackb(content[begin : begin + min(length, _HALF)])
+        if type(edge) is type(attempt) is int
+        for prefix, suffix, first, count in runs
+        for series, place in Run(series_of(prefix, suffix), first, min(count, MOST_CALLS)).ids()
+    ][:MOST_CALLS]
+
+
+def _packed_calls(calls: Sequence[tuple[int, int, Sequence[Run]]]) -> bytes:
+    """The calls, as many of the first as there is room for."""
+    packed: bytes = msgpack.packb([(edge, min(attempt, 2**32 - 1), _values(runs)) for edge, attempt, runs in calls])
+    return packed if len(packed) <= _HALF - _LENGTH.size else _packed_calls(calls[: len(calls) // 2])
 
 
 def _packed(runs: Sequence[Run]) -> bytes:
     """The runs, as many of the first as there is room for."""
-    packed: bytes = msgpack.packb([(run.series.prefix, run.series.suffix, run.first, run.length) for run in runs])
+    packed: bytes = msgpack.packb(_values(runs))
     return packed if len(packed) <= _IDS_ROOM else _packed(runs[: len(runs) // 2])
+
+
+def _values(runs: Sequence[Run]) -> list[tuple[str, str, int, int]]:
+    return [(run.series.prefix, run.series.suffix, run.first, run.length) for run in runs]

@@ -27,7 +27,10 @@ from interactem.runtime.transports import Work
 
 REMEMBERED = 1_000
 """So many pokes are known again when they come once more."""
-NOT_TAKEN = "its kernel takes no trigger: name `trigger` or `context` in its signature"
+NOT_TAKEN = (
+    "its kernel takes no trigger: name `trigger` or `context` in the signature of one that takes a message at a time, "
+    "in its replica's own process"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Triggers:
         if poke.id in self._taken:
             return
         self._taken.append(poke.id)
-        if {"trigger", "context"}.isdisjoint(self._caller.kernel.takes):
+        if not self._caller.kernel.pokable:
             self._hearing.answer({"id": poke.id, "calls": 0, "sent": 0, "error": NOT_TAKEN})
             return
         done = self._work_off(poke)

@@ -76,16 +76,16 @@ def _often(count: int) -> int:
     return max(7, count // 100)
 
 
-def _failing(count: int, mode: str = "raise") -> dict[str, Value]:
+def _failing(count: int, mode: str = "raise", passing: str = "pass-on") -> dict[str, Value]:
     return {
         "numbers": _op("numbers"),
-        "pass": _op("pass-on", 2, mode=mode, always=_rare(count), once=_often(count)),
+        "pass": _op(passing, 2, mode=mode, always=_rare(count), once=_often(count)),
         "record": _op("record", once=_often(count) + 1),
     }
 
 
-def _crashing(count: int) -> dict[str, Value]:
-    operators = _failing(count, "exit")
+def _crashing(count: int, passing: str = "pass-on") -> dict[str, Value]:
+    operators = _failing(count, "exit", passing)
     # each death of a process costs a tenth of a second
     operators["pass"]["parameters"] |= {"always": max(10, count // 5), "once": max(7, count // 12)}
     return operators
@@ -104,6 +104,14 @@ def _without_dead(
         return Outcome(lanes, gone)
 
     return expected
+
+
+def _batches(count: int) -> dict[str, Value]:
+    return _failing(count, passing="pass-on-batches")
+
+
+def _threads(count: int) -> dict[str, Value]:
+    return _crashing(count, "pass-on-threads")
 
 
 def _stateful(count: int) -> dict[str, Value]:
@@ -291,6 +299,8 @@ SHAPES = (
             }
         ),
     ),
+    Shape("batches", _batches, _CHAIN, _without_dead(_batches, "pass")),
+    Shape("threads", _threads, _CHAIN, _without_dead(_threads, "pass"), share=0.2),
     _large("large"),  # in shared memory
     _large("large-no-shm", "--no-shm"),  # through the broker, in chunks where they are over its limit
 )

@@ -542,12 +542,16 @@ class Flow:
     def finish(self) -> None:
         """Tell operators to finish as the supervisor does, until every replica is done."""
         told: set[int] = set()
+        closed: set[int] = set()
         until = time.monotonic() + WAIT
         everyone = {(o.index, r) for o in self.plan.operators for r in range(o.replicas)}
         while (finished := self.finished()) != everyone:
             self._tend()
             outstanding = self.backend.outstanding()
             for operator in about_to_end(self.plan, finished, told):
+                if operator.index not in closed:
+                    self.backend.tell(self.names.control(operator.index, "closed"), b"{}")
+                    closed.add(operator.index)
                 if is_drained(outstanding, operator):
                     self.tell_to_finish(operator.key)
                     told.add(operator.index)
@@ -594,12 +598,16 @@ class Flow:
         self.running.remove(running)
 
     def record_crash(self, running: Running, error: str = "the kernel ended its process") -> slots.Call | None:
-        """What the supervisor writes down after a death within a call."""
-        call, _ = slots.read(running.slot)
-        if call is not None:
-            value = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
-            kind = f"crash.{call.edge}-{call.message_id.replace('.', '-').replace('/', '-')}"
-            self.backend.tell(self.names.control(running.operator.index, kind), json.dumps(value).encode())
+        """What the supervisor writes down after a death within a call, or with several in flight."""
+        calls, _ = slots.read(running.slot)
+        if not calls:
+            return None
+        call, *others = calls
+        value: dict[str, Any] = {"edge": call.edge, "id": call.message_id, "attempts": call.attempt, "error": error}
+        if others:
+            value["others"] = [[one.edge, one.message_id, one.attempt] for one in others]
+        subject = self.names.crash(running.operator.index, call.edge, " ".join(one.message_id for one in calls))
+        self.backend.tell(subject, json.dumps(value).encode())
         return call
 
     def feed(self, name: str, messages: list[BytesMessage], *, port: str = "out", ids: list[str] | None = None) -> None:

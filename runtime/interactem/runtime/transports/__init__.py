@@ -112,6 +112,10 @@ class Transport(Protocol):
         """Whether `receive` would return at once."""
         ...
 
+    def wake(self) -> None:
+        """Have `receive` return soon; may be called from any thread."""
+        ...
+
     def defer(self, delivery: Delivery, delay: float) -> None:
         """Give a delivery back, to be handed out again in `delay` seconds."""
         ...

@@ -99,7 +99,8 @@ class MemoryBroker:
         with self.changed:
             transport.closed = True
             for queue in self._queues.values():
-                for sequence in [sequence for sequence, holder in queue.held.items() if holder is transport]:
+                own = [sequence for sequence, holder in queue.held.items() if holder is transport]
+                for sequence in sorted(own, reverse=True):
                     del queue.held[sequence]
                     queue.waiting.appendleft(transport.entries.pop(sequence))
             self.changed.notify_all()
@@ -189,6 +190,7 @@ class MemoryTransport:
 
     def __init__(self, broker: MemoryBroker, assignment: Assignment, replica: int) -> None:
         self.closed = False
+        self._woken = False
         self.storing = Histogram()
         self.beat: Callable[[], None] = lambda: None
         self.inbox: deque[Record] = deque()
@@ -216,6 +218,9 @@ class MemoryTransport:
         with self._broker.changed:
             while True:
                 self.check()
+                if self._woken:
+                    self._woken = False
+                    return None
                 if self.inbox:
                     return self.inbox.popleft()
                 if (delivery := self._broker.next_for(self)) is not None:
@@ -224,6 +229,11 @@ class MemoryTransport:
                 if left <= 0:
                     return None
                 self._broker.changed.wait(left)
+
+    def wake(self) -> None:
+        with self._broker.changed:
+            self._woken = True
+            self._broker.changed.notify_all()
 
     @property
     def waiting(self) -> bool:

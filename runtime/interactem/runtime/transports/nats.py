@@ -116,6 +116,9 @@ class NatsTransport:
     def waiting(self) -> bool:
         return not self._inbox.empty()
 
+    def wake(self) -> None:
+        self._inbox.put(None)
+
     @property
     def held(self) -> int:
         return sum(pulling.held for pulling in list(self._pullings.values()))

@@ -1,0 +1,58 @@
+"""One call at a time, in the replica's own thread."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from interactem.runtime.calls import Caller
+from interactem.runtime.context import Context
+from interactem.runtime.current import current
+from interactem.runtime.flight.items import Flight, Land
+from interactem.runtime.flight.seats import Seat
+
+__all__ = ["Inline"]
+
+
+class Inline:
+    """`caller` has the kernel, and its time limit, which ends the process."""
+
+    def __init__(self, caller: Caller, context: Context, how: str, land: Land) -> None:
+        self._caller = caller
+        self._how = how
+        self._context = context
+        self._land = land
+        self._runner: asyncio.Runner | None = None
+
+    @property
+    def room(self) -> int:
+        return 1
+
+    def start(self) -> None:
+        self._seat = Seat(self._caller.kernel, self._context, self._how, self._caller.timeout)
+
+    def begin(self, flight: Flight) -> None:
+        self._caller.arm()
+        token = current.set(self._seat.context)
+        try:
+            if self._caller.kernel.coroutine:
+                self._run(self._seat.call_later(flight))
+            else:
+                self._seat.call(flight)
+        finally:
+            current.reset(token)
+            self._caller.disarm()
+        self._land(flight)
+
+    def _run(self, coroutine: Any) -> None:
+        if self._context.loop is not None:
+            self._context.loop.run(coroutine)
+            return
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        self._runner.run(coroutine)
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None

@@ -1,0 +1,115 @@
+"""What is in flight: a delivery that was opened, each of its messages, and a call with one or several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from interactem.runtime.batches import Batch
+from interactem.runtime.failures import Failure
+from interactem.runtime.ids import Run, Series
+from interactem.runtime.messages import BytesMessage
+
+__all__ = ["Flight", "Item", "Land", "Opened", "Told", "Workers"]
+
+
+@dataclass(slots=True, eq=False)
+class Opened:
+    """A delivery, with how many of its messages are not done with, and whether one of them was set `aside`."""
+
+    batch: Batch
+    left: int
+    aside: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A message. `failed` counts the attempts at it before, `place` is its number among all that came."""
+
+    opened: Opened
+    index: int
+    message: BytesMessage
+    place: int
+    arrived: float
+    failed: int = 0
+    alone: bool = False
+
+    @property
+    def edge(self) -> int:
+        return self.opened.batch.delivery.edge
+
+    @property
+    def key(self) -> tuple[int, Series, int]:
+        """What tells it from every other message, and not from a copy of it."""
+        return self.edge, *self.opened.batch.ids[self.index]
+
+    @property
+    def run(self) -> Run:
+        return Run(*self.opened.batch.ids[self.index], 1)
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One call of the kernel, with one message or, of a batch kernel, several.
+
+    Once it has landed, `outcomes` has for each what the kernel has made of it, or the exception that it has raised, or
+    a `Told`; `fatal` is what ends the replica. `shared` says that all have failed by one and the same call. `begun` is
+    when a call began that goes on, else 0.
+    """
+
+    items: list[Item]
+    parameters: Any
+    begun: float = 0.0
+    seconds: float = 0.0
+    outcomes: list[Any] = field(default_factory=list)
+    fatal: BaseException | None = None
+    shared: bool = False
+
+    @property
+    def messages(self) -> list[BytesMessage]:
+        return [item.message for item in self.items]
+
+    @property
+    def attempt(self) -> int:
+        """Of a batch, that of the message which has failed most often."""
+        return max([item.failed for item in self.items]) + 1
+
+    def fail(self, error: Exception | Told) -> None:
+        """The call has raised."""
+        self.outcomes = [error] * len(self.items)
+        self.shared = len(self.items) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A failure in another process, by its texts."""
+
+    error: str
+    traceback: str
+
+    def failure(self, attempts: int, hide: Callable[[str], str]) -> Failure:
+        return Failure(attempts, hide(self.error), hide(self.traceback))
+
+
+Land = Callable[[Flight], None]
+"""Takes a flight back, from any thread."""
+
+
+class Workers(Protocol):
+    """Those who call the kernel. All methods are the replica's thread's.
+
+    `room` is how many flights may begin now. A time limit is for each flight, in seconds from its beginning.
+    """
+
+    @property
+    def room(self) -> int: ...
+
+    def start(self) -> None:
+        """Once the kernel's dependencies are there. Raises `SetUpError`."""
+
+    def begin(self, flight: Flight) -> None:
+        """Have the kernel called. The flight lands sooner or later, in whatever way that ends."""
+
+    def close(self) -> None:
+        """Nothing is in flight that anybody waits for."""
