@@ -193,6 +193,8 @@ def test_operators_hear_of_a_source_that_has_ended_once_all_of_it_has_come(tmp_p
             await broker.send(0, 1)
             await broker.place(1)
             assert await waves.ended() == []
+            await broker.storer.store(Store(names.record(0, 0, "finished"), b'{"drained": true}'))
+            assert await waves.ended() == [], "it goes on when the run is resumed"
             await broker.storer.store(Store(names.record(0, 0, "finished"), b'{"drained": false}'))
             assert await waves.ended() == ["source~0"]
             wave = asyncio.create_task(waves.wave(await waves.positions(), await waves.ended()))

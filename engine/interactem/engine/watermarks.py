@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interactem.engine import streams
+from interactem.engine.heard import read_finished
 from interactem.engine.plan import Plan, PlannedOperator
 from interactem.runtime import checkpoint
 from interactem.runtime.connections import Storer
@@ -73,12 +74,14 @@ class Watermarks:
         return found
 
     async def ended(self) -> list[str]:
-        """The replicas of sources that have sent all that they will, each `operator~replica`."""
+        """The replicas of sources that have sent all that they will, each `operator~replica`: not if only drained."""
         names = self._plan.names
         sources = [operator for operator in self._plan.operators if operator.assignment.is_source]
         subjects = [names.record(operator.index, "*", "finished") for operator in sources]
         found = await self._storer.last(names.record_stream, subjects)
-        places = sorted(tuple(map(int, subject.split(".")[3:5])) for subject in found)
+        read = {subject: read_finished(payload) for subject, payload in found.items()}
+        ended = [subject for subject, record in read.items() if record is not None and not record[0]]
+        places = sorted(tuple(map(int, subject.split(".")[3:5])) for subject in ended)
         return [f"{self._plan.operators[operator].key}~{replica}" for operator, replica in places]
 
     async def wave(self, positions: dict[str, int], ended: Sequence[str] = ()) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import msgpack
 
 from interactem.runtime.context import Context
+from interactem.runtime.errors import InteractemRuntimeError, WireError
 from interactem.runtime.ids import Filed, Series, file, origin, series_of, source_id, windows_name
 from interactem.runtime.kinds.reduce.gathering import Gathering, Open
 from interactem.runtime.kinds.reduce.keys import tagged
@@ -314,8 +315,16 @@ class Reducer:
             self._numbers.put(b"progress", self._progress.to_value())
 
     def forget(self) -> None:
-        """The tables are what counts: they were brought back to the last checkpoint."""
-        self._read()
+        """The tables are what counts: they were brought back to the last checkpoint.
+
+        Raises `WireError` where a checkpoint does not hold what a reducer stores.
+        """
+        try:
+            self._read()
+        except (LookupError, ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
+            if isinstance(error, InteractemRuntimeError):
+                raise
+            raise WireError(f"not a checkpoint of a reducer: {error!r:.200}") from error
 
     def undone(self) -> None:
         """While the kernel is called with a window, nothing changes here."""
