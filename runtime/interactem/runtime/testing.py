@@ -28,6 +28,7 @@ from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
 from interactem.runtime.ids import file
 from interactem.runtime.kernels import KERNEL, Kernel
+from interactem.runtime.kinds.batch import paired
 from interactem.runtime.kinds.reduce.rehearsal import Rehearsal
 from interactem.runtime.kinds.rehearsing import read_through
 from interactem.runtime.kinds.transforms import transformed
@@ -232,6 +233,36 @@ class Operator:
         if self._rehearsal is not None:
             return list(islice(map(_sent, self._rehearsal.handle(given)), limit))
         return list(islice(self._results(self._caller, given), limit))
+
+    def handle_batch(self, messages: Sequence[BytesMessage]) -> list[list[BytesMessage] | Exception]:
+        """What a batch kernel makes of these messages in one call: of each its results, or the error that fails it.
+
+        Raises what the call raises, and `InputError` where the operator takes one message at a time.
+        """
+        batching = self.kernel.batching
+        if batching is None:
+            raise InputError(f"{self.folder.name} takes one message at a time: give it them with handle")
+        given = [
+            _travelled(message, self.input_port(message), message.id or f"case.{self._count + number}")
+            for number, message in enumerate(messages)
+        ]
+        self._count += len(given)
+        caller = self._calling(batching.kernel)
+        try:
+            returned = caller.invoke(given, self.parameters)  # type: ignore[arg-type]
+            results = paired(given, list(returned) if batching.kernel.generator else returned,
+                             generator=batching.kernel.generator)  # fmt: skip
+            return [self._outcome(caller, result) for result in results]
+        finally:
+            caller.close()
+
+    def _outcome(self, caller: Caller, result: Any) -> list[BytesMessage] | Exception:
+        if isinstance(result, Exception):
+            return result
+        try:
+            return [_sent(message) for message in caller.checked(result)]
+        except Exception as error:
+            return error
 
     def give(self, message: BytesMessage | None) -> Iterator[BytesMessage]:
         """What the kernel makes of one message, as it makes it; nothing passes through the wire format."""

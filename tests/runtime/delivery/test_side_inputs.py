@@ -113,6 +113,24 @@ def test_a_first_value_that_does_not_come_is_an_error(flow):
     assert "no value of the side input 'calibration' has come from 'c' within 0.2 s" in str(running.error)
 
 
+@pytest.mark.parametrize("mode", [{"threads": 2}, {"ordered": True, "threads": 2}], ids=["threads", "ordered"])
+def test_kernels_that_are_called_side_by_side_have_them_too(flow, mode):
+    out = Collected()
+
+    @operator.side_input(every=0.01)
+    def calibrate():
+        return min(3, 1 + max(calibrations(out), default=0))
+
+    @operator(**mode)
+    def several(inputs, parameters, context):
+        return message(inputs.data, calibration=context.side_inputs["calibration"])
+
+    made = nodes(calibrate, until(lambda: calibrations(out)[-1] == 3, out), out)
+    made["m"] = naming(node(several), calibration="c")
+    flow(made, EDGES).run()
+    assert set(calibrations(out)) == {1, 2, 3}
+
+
 def test_its_parameters_are_heard_at_once(flow):
     @operator.side_input
     class Calibrate(SideInput):

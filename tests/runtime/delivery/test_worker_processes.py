@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from delivery_harness import Collected, message, node, numbers, sink, source
+from delivery_harness import Collected, message, naming, node, numbers, side_input, sink, source
 
-from interactem.runtime import BytesMessage, operator
+from interactem.runtime import BytesMessage, EndOfStream, operator
 from interactem.runtime.errors import SetUpError
 from interactem.runtime.kernels import KERNEL
 from interactem.runtime.loading import load
@@ -205,3 +205,27 @@ def test_a_sinks_effects_in_workers_are_noted_once(flow, program, tmp_path):
         made.feed("s", [message(str(n).encode()) for n in range(20)], ids=[f"x.{n}" for n in range(20)])
     made.run()
     assert sorted(map(int, (tmp_path / "written").read_text().split())) == list(range(20))
+
+
+def test_side_inputs_are_there_in_worker_processes(flow, program):
+    kernel = program("""
+        @operator(processes=1)
+        def tell(inputs, parameters, context):
+            return BytesMessage(data=str(context.side_inputs["calibration"]).encode())
+    """)
+    out = Collected()
+
+    @operator.side_input(every=0.01)
+    def calibrate():
+        return min(3, 1 + max(out.ints, default=0))
+
+    @operator.source
+    def until_the_last(position, most):
+        begin = position or 0
+        if begin and len(out.messages) == begin and out.ints[-1] == 3:
+            raise EndOfStream
+        return [(message(b""), begin + 1)] if len(out.messages) == begin else []
+
+    nodes = {"c": side_input(calibrate), "s": source(until_the_last), "m": naming(node(kernel), calibration="c")}
+    flow({**nodes, "k": sink(out)}, ["s > m", "m > k"]).run()
+    assert set(out.ints) == {1, 2, 3}

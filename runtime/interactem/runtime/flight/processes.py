@@ -116,6 +116,7 @@ class _Worker:
         self._process: subprocess.Popen[bytes]
         self._pipe: Pipe
         self._sent: dict[str, Any] | None = None
+        self._sides: dict[str, Any] = {}
         self._merged = _Merged(context.telling)
 
     def end(self) -> None:
@@ -158,7 +159,7 @@ class _Worker:
         with theirs:
             command = [sys.executable, "-m", "interactem.runtime.flight.worker", str(theirs.fileno()), str(os.getpid())]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(theirs.fileno(),))
-        self._pipe, self._sent = Pipe(ours), None
+        self._pipe, self._sent, self._sides = Pipe(ours), None, {}
         self._merged.begin()
         try:
             self._pipe.send(around if self._folder is None else replace(around, work=self._folder))
@@ -196,8 +197,10 @@ class _Worker:
     def _send(self, flight: Flight) -> None:
         new = flight.parameters if flight.parameters != self._sent else None
         self._pipe.socket.settimeout(None)
-        self._pipe.send(Task([value_of_message(one) for one in flight.messages], flight.attempt, new))
-        self._sent = flight.parameters
+        sides = dict(self._context.side_inputs)
+        told = {name: value for name, value in sides.items() if self._sides.get(name) is not value}
+        self._pipe.send(Task([value_of_message(one) for one in flight.messages], flight.attempt, new, told))
+        self._sent, self._sides = flight.parameters, sides
 
     def _note(self, flight: Flight, answer: Answer) -> None:
         if answer.told is not None:

@@ -60,6 +60,8 @@ class Task:
     messages: list[tuple[Any, ...]]
     attempt: int
     parameters: dict[str, Any] | None
+    side_inputs: dict[str, Any]
+    """Those whose values are new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class _Work:
             task: Task = self._pipe.receive()
             if task.parameters is not None:
                 self._parameters = task.parameters
+            self._seat.context.side_inputs.update(task.side_inputs)
             self._pipe.send(self._answer([message_of(value) for value in task.messages], task.attempt))
 
     def _answer(self, messages: list[BytesMessage], attempt: int) -> Answer:
