@@ -6,7 +6,7 @@ group "default" {
 }
 
 group "operators" {
-  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "csv-rows", "csv-save", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "image-save", "line-reader", "lookup", "lookup-table", "message-save", "pass-through", "record-save", "row-statistics"]
+  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "csv-rows", "csv-save", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "http-fetch", "image-save", "line-reader", "lookup", "lookup-table", "message-save", "pass-through", "record-save", "row-statistics", "sqlite-save"]
 }
 
 target "array-save" {
@@ -135,6 +135,15 @@ target "gzip" {
   }
 }
 
+target "http-fetch" {
+  context = "operators/http-fetch"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/http-fetch"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"8a0f6d1b-53c4-4c86-8f0e-6f2d9b7e4c15\",\"label\":\"HTTP Fetch\",\"description\":\"Fetches what a URL in each message names, several at once\",\"image\":\"ghcr.io/nersc/interactem/http-fetch\",\"inputs\":[{\"name\":\"url\",\"type\":\"any\",\"label\":\"URL\",\"description\":\"A URL (http or https) as text, or in the meta as url\"}],\"outputs\":[{\"name\":\"content\",\"type\":\"any\",\"label\":\"Content\",\"description\":\"What was there; its meta has url, status and content_type\"}],\"parameters\":[{\"name\":\"seconds\",\"label\":\"Seconds\",\"description\":\"How long a server may be silent\",\"type\":\"float\",\"default\":30.0},{\"name\":\"megabytes\",\"label\":\"Megabytes\",\"description\":\"What is larger fails\",\"type\":\"float\",\"default\":100.0}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
 target "image-save" {
   context = "operators/image-save"
   dockerfile = "Containerfile"
@@ -204,5 +213,14 @@ target "row-statistics" {
   tags = ["ghcr.io/nersc/interactem/row-statistics"]
   labels = {
     "interactem.operator.spec" = "{\"id\":\"1831d1b6-d4ca-4466-9254-6e7ffbea7c06\",\"label\":\"Row Statistics\",\"description\":\"Count, mean, least and largest value of a column of rows, for each minute and sensor\",\"image\":\"ghcr.io/nersc/interactem/row-statistics\",\"inputs\":[{\"name\":\"rows\",\"type\":\"csv\",\"label\":\"Rows\",\"description\":\"Rows whose meta has their values under row, such as CSV Rows sends; columns time and sensor\"}],\"outputs\":[{\"name\":\"statistics\",\"type\":\"csv\",\"label\":\"Statistics\",\"description\":\"A row for each minute and sensor, with the line that names the columns; its values in meta too\"},{\"name\":\"late\",\"type\":\"csv\",\"label\":\"Late\",\"description\":\"Rows that are more than a minute older than others before them\"}],\"parameters\":[{\"name\":\"column\",\"label\":\"Column\",\"description\":\"The column of numbers; a row in which it is empty does not count\",\"required\":false,\"type\":\"str\",\"default\":\"value\"}],\"parallel_config\":{\"type\":\"none\"}}"
+  }
+}
+
+target "sqlite-save" {
+  context = "operators/sqlite-save"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/sqlite-save"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"2f4c9a2e-7a5b-4a0e-9d35-2b8f1c6e0a94\",\"label\":\"SQLite Save\",\"description\":\"Writes the rows of tables in CSV into an SQLite database, many messages in one transaction\",\"image\":\"ghcr.io/nersc/interactem/sqlite-save\",\"inputs\":[{\"name\":\"table\",\"type\":\"csv\",\"label\":\"Table\",\"description\":\"CSV in UTF-8; its first line names the columns\"}],\"parameters\":[{\"name\":\"file\",\"label\":\"File\",\"description\":\"The database, in the run's outputs/\",\"type\":\"str\",\"default\":\"rows.sqlite\"},{\"name\":\"table\",\"label\":\"Table\",\"description\":\"The table; it is made with the columns of the first message\",\"type\":\"str\",\"default\":\"rows\"}]}"
   }
 }
