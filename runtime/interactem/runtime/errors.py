@@ -218,7 +218,8 @@ class StateError(InteractemRuntimeError):
     def __init__(self, operator: str, replicas: int) -> None:
         super().__init__(
             f"{operator} uses context.state, but has {replicas} replicas that share its input in any order: "
-            "the same message could come to two of them, and each would have a part of the state; set 1 replica"
+            "the same message could come to two of them, and each would have a part of the state; set 1 "
+            'replica, or give each edge that leads to it a "key"'
         )
         self.operator = operator
         self.replicas = replicas
