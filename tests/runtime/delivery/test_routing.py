@@ -280,3 +280,40 @@ def test_each_replica_has_state_of_its_own_keys(flow):
         [("s > count", {"key": "meta.k"}), "count > sink"],
     ).run()
     assert sorted(kept.data) == sorted(b"%d %d" % (key, n) for key in range(5) for n in range(1, 21))
+
+
+def test_results_of_an_ordered_kernel_keep_the_order_of_each_key_when_messages_fail(flow):
+    failed = set()
+    lock = threading.Lock()
+
+    @operator(ordered=True)
+    def flaky(inputs, parameters, context):
+        with lock:
+            first = inputs.id not in failed
+            failed.add(inputs.id)
+        if first and int(inputs.data) % 7 == 0:
+            raise ValueError("once")
+        return inputs
+
+    kept = Collected()
+    flow(
+        {"s": source(rows([n % 4 for n in range(60)])), "a": node(flaky, replicas=2), "sink": sink(kept)},
+        [("s > a", {"key": "meta.k"}), "a > sink"],
+    ).run()
+    for key in range(4):
+        assert [number for number in kept.ints if number % 4 == key] == list(range(key, 60, 4))
+
+
+def test_of_messages_that_wait_together_only_the_one_without_a_key_fails(flow):
+    kept = Collected()
+
+    @operator.batch(max_size=10)
+    def label(inputs, parameters):
+        return [message(one.data, **({} if one.data == b"5" else {"k": int(one.data) % 3})) for one in inputs]
+
+    made = flow(
+        {"s": source(numbers(20)), "label": node(label, max_attempts=2), "sink": sink(kept, replicas=2)},
+        ["s > label", ("label > sink", {"key": "meta.k"})],
+    ).run()
+    assert sorted(kept.ints) == [n for n in range(20) if n != 5]
+    assert [(one.message.id, one.error.split(":")[0]) for one in made.dead()] == [("s.5", "EdgeKeyError")]
