@@ -317,3 +317,17 @@ def test_of_messages_that_wait_together_only_the_one_without_a_key_fails(flow):
     ).run()
     assert sorted(kept.ints) == [n for n in range(20) if n != 5]
     assert [(one.message.id, one.error.split(":")[0]) for one in made.dead()] == [("s.5", "EdgeKeyError")]
+
+
+def test_a_reducer_in_replicas_has_each_key_once(flow):
+    kept = Collected()
+
+    @operator.reduce(key="meta.k")
+    def count(key, messages, window):
+        return message(b"%d %d" % (key, sum(1 for _ in messages)))
+
+    flow(
+        {"s": source(rows([n % 10 for n in range(200)])), "count": node(count, replicas=3), "sink": sink(kept)},
+        [("s > count", {"key": "meta.k"}), "count > sink"],
+    ).run()
+    assert sorted(kept.data) == [b"%d 20" % key for key in range(10)]
