@@ -87,7 +87,7 @@ async def connect(
                 denied(TransportError(f"the broker at {address.url} does not allow this user that: {error}"))
         elif "authorization" in words:
             if client._transport is not None:  # after the first time, nats-py leaves each such socket open
-                client._transport.close()
+                client._transport.close()  # type: ignore[no-untyped-call]
             if not refused.done():
                 refused.set_result(error)
 
