@@ -136,6 +136,11 @@ def test_messages_in_several_windows_are_let_go_with_the_last(script):
         (lambda: operator.reduce(late="")(lambda key, messages: None), 'late is "drop" or'),
         (lambda: operator.reduce()(lambda inputs: None), "unknown argument 'inputs'; a reducer takes key, messages"),
         (lambda: operator.reduce()(lambda key: None), "a reducer takes messages"),
+        (
+            lambda: operator.reduce(threads=4)(lambda messages: None),
+            "threads= does not go with reduce: windows are told",
+        ),
+        (lambda: operator.reduce(ordered=True)(lambda messages: None), "ordered= does not go with reduce"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(make, words):

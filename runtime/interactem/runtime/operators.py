@@ -14,7 +14,7 @@ from interactem.runtime.kernels import KERNEL, Kernel, kernel_of
 from interactem.runtime.kinds.batch import BatchOperator, batch_kernel
 from interactem.runtime.kinds.classes import class_of, finish_of, maker, side_kernel, source_kernel
 from interactem.runtime.kinds.forms import of_kind, with_mode
-from interactem.runtime.kinds.modes import Mode
+from interactem.runtime.kinds.modes import Mode, required
 from interactem.runtime.kinds.side_inputs import updating_kernel
 from interactem.runtime.kinds.sinks import Sink, sinking
 from interactem.runtime.kinds.sources import Source, reading_kernel, reads
@@ -297,6 +297,9 @@ class OperatorDecorator:
         mode = Mode(threads, concurrency, processes, ordered)
         return _decorator(function, finish, True, lambda kernel: with_mode(sinking(kernel), mode))
 
+    @overload
+    def reduce(self, function: Function, /) -> Function: ...
+    @overload
     def reduce(
         self,
         /,
@@ -309,7 +312,29 @@ class OperatorDecorator:
         early: Every | None = None,
         patience: float = 10.0,
         idle: float | None = None,
-    ) -> Callable[[Function], Function]:
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Callable[[Function], Function]: ...
+    def reduce(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        window: Windows | None = None,
+        key: str | Callable[[BytesMessage], Any] | None = None,
+        event_time: str | Callable[[BytesMessage], Any] = "meta.time",
+        lateness: float = 0.0,
+        late: str = "drop",
+        early: Every | None = None,
+        patience: float = 10.0,
+        idle: float | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+    ) -> Function | Callable[[Function], Function]:
         """Make a function the kernel of a reducer: it is called with all messages of one key and window.
 
         The function takes `messages`, an iterator over them in the order of their event times, and of `key`, `window`
@@ -331,11 +356,14 @@ class OperatorDecorator:
         output port that `late` names. With `early`, what a window has come to so far is told too, `Every(count=…)`
         messages or `Every(seconds=…)`: all results then have a `revision` in their meta, from 1, and `final`.
 
-        Raises `KernelError` where something does not fit.
+        Raises `KernelError` where something does not fit; no mode does.
         """
         from interactem.runtime.kinds.reduce.reduction import reduce_kernel  # others do not pay for it
 
+        mode = Mode(threads, concurrency, processes, ordered)
+
         def decorate(function: Function) -> Function:
+            required(getattr(function, "__name__", repr(function)), "reduce", mode, coroutine=False)
             kernel = reduce_kernel(
                 function,
                 window=window,
@@ -350,7 +378,7 @@ class OperatorDecorator:
             setattr(function, KERNEL, kernel)
             return function
 
-        return decorate
+        return decorate if function is None else decorate(function)
 
     @overload
     def side_input(self, function: Function, /) -> Function: ...

@@ -45,7 +45,9 @@ class Mode:
 NO_MODE = Mode()
 _NO_SOURCE = "a source makes its messages one after the other, each at its position"
 _OWN_POOLS = "its stages have their own: prepare_concurrency, max_concurrency, output_concurrency"
+_ONE_WINDOW = "windows are told one after the other, as they end; a key on its edges divides them among replicas"
 _REFUSED: dict[tuple[str, ModeName], str] = {
+    **{("reduce", name): _ONE_WINDOW for name in MODES},
     **{("source", name): _NO_SOURCE for name in MODES},
     ("staged", "threads"): _OWN_POOLS,
     ("staged", "concurrency"): _OWN_POOLS,

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +108,12 @@ class Reducer:
 
     def _open_again(self, id: int, start: float, value: Any) -> None:
         end, revision, told, attempts = value
-        key = self._reduction.key(self._held(id).message)
+        key = self._reduction.key(self.held(id).message)
         one = self._gathering.open(id, key, tagged(key), Window(start, end))
         one.revision, one.told, one.attempts = revision, told, attempts
 
     def _gather_again(self, number: int, entry: Entry) -> None:
-        key = self._reduction.key(self._held(number).message)
+        key = self._reduction.key(self.held(number).message)
         if self._gathering.shared:
             self._gathering.put(number, tagged(key), entry[5])
         else:
@@ -232,24 +232,21 @@ class Reducer:
             times.append(self._clock() + 0.25)
         return None if not times else max(0.0, min(times) - self._clock())
 
-    def given(self, due: Due) -> Given:
-        return Given(due.window.key, (held.message for held in self.held(due)), due.window.window)
+    def given(self, due: Due, numbers: Iterable[int]) -> Given:
+        """What the kernel is called with: the messages of these numbers."""
+        return Given(due.window.key, (self.held(number).message for number in numbers), due.window.window)
 
-    def first(self, due: Due) -> Held:
-        """The message that a window was opened by."""
-        return self._held(due.window.id)
-
-    def held(self, due: Due) -> Iterator[Held]:
-        """A window's messages, in the order of their event times, and of their places in their sources."""
-        for number in sorted(due.window.messages[: due.count], key=self._place):
-            yield self._held(number)
+    def in_order(self, due: Due) -> list[int]:
+        """The numbers of a window's messages, in the order of event times and places in sources, however they came."""
+        return sorted(due.window.messages[: due.count], key=self._place)
 
     def _place(self, number: int) -> tuple[float, str, int, int, str, int]:
         _, edge, prefix, suffix, position, time, *_ = self._messages.values[number]
         source, begun = origin(Series(prefix, suffix, 0))
         return time, source, position if begun is None else begun, edge, suffix, position
 
-    def _held(self, number: int) -> Held:
+    def held(self, number: int) -> Held:
+        """The message of this number."""
         port, edge, prefix, suffix, position, _, meta, tracking, data = self._messages.values[number]
         message = BytesMessage(data=data, port=port or None)
         message._header = (meta, tracking)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.calls import Caller
@@ -20,7 +21,7 @@ from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import Run, text
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.kinds.reduce.reducer import Due, Reducer
-from interactem.runtime.kinds.reduce.reduction import Reduction
+from interactem.runtime.kinds.reduce.reduction import Given, Reduction
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import Sent
 from interactem.runtime.packing import Packing
@@ -125,7 +126,8 @@ class Reducing:
                 return
 
     def _tell(self, due: Due) -> None:
-        first = self._reducer.first(due)
+        numbers = self._reducer.in_order(due)
+        first = self._reducer.held(numbers[0])
         crash = self._hearing.crashes.get((first.edge, text(*first.id)))
         if crash is not None and crash.attempts > due.window.attempts:
             self._failed(due, crash)
@@ -138,7 +140,7 @@ class Reducing:
         self._slot.begin(first.edge, [Run(*first.id, 1)], attempt)
         self._slot.current[0] = 1
         try:
-            weight, count = self._call(due, made)
+            weight, count = self._call(due, numbers, made)
         except StateError:
             raise  # no window is to blame for it
         except Exception as error:
@@ -153,12 +155,12 @@ class Reducing:
         self._effects.keep(made, weight)
         self._reducer.told(due, count)
 
-    def _call(self, due: Due, made: list[Sent]) -> tuple[int, int]:
+    def _call(self, due: Due, numbers: list[int], made: list[Sent]) -> tuple[int, int]:
         """Collect in `made` what the kernel makes of a window. Returns its weight, and how many messages it was."""
         weight = count = 0
         self._caller.arm()
         try:
-            results = self._caller.invoke(self._reducer.given(due), self._hearing.parameters)  # type: ignore[arg-type]
+            results = self._invoke(self._reducer.given(due, numbers))
             for result in self._caller.messages(results):
                 message, name = self._reducer.named(due, result, count)
                 weight += self._packing.pack_into(made, message, *name)
@@ -166,6 +168,9 @@ class Reducing:
         finally:
             self._caller.disarm()
         return weight, count
+
+    def _invoke(self, given: Given) -> Any:
+        return self._caller.invoke(given, self._hearing.parameters)  # type: ignore[arg-type]
 
     def _mark(self) -> Callable[[], None]:
         """What brings back what the author keeps to what it is now."""
@@ -195,6 +200,6 @@ class Reducing:
             self._reporter.counts.retried += 1
             self._reducer.failed(due, failure.attempts, backoff(failure.attempts))
         else:
-            for held in self._reducer.held(due):
+            for held in map(self._reducer.held, self._reducer.in_order(due)):
                 self._retries.bury(held.edge, held.message, held.id, failure)
             self._reducer.close(due.window)

@@ -42,7 +42,7 @@ class Rehearsal:
     def _told(self, due: Iterable[Due]) -> Iterator[BytesMessage]:
         for one in due:
             self._caller.context._message = None
-            results = self._caller.invoke(self._reducer.given(one), self._parameters)  # type: ignore[arg-type]
+            results = self._caller.invoke(self._reducer.given(one, self._reducer.in_order(one)), self._parameters)  # type: ignore[arg-type]
             made = [
                 self._reducer.named(one, message, number)
                 for number, message in enumerate(self._caller.messages(results))
