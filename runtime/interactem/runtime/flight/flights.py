@@ -19,7 +19,7 @@ from interactem.runtime.failures import Failure, is_last
 from interactem.runtime.flight.items import Flight, Item, Opened, Told, Workers
 from interactem.runtime.flight.order import Order
 from interactem.runtime.flight.queue import Queue
-from interactem.runtime.ids import output_id, runs_of
+from interactem.runtime.ids import NO_SERIES, Run, Series, output_id, runs_of
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Sent, weight_of
@@ -62,6 +62,8 @@ class Flights(Deliveries):
         self._landed: deque[Flight] = deque()
         self._event = threading.Event()
         self._receiving = False
+        self._of = NO_SERIES, -1
+        self._made_in = NO_SERIES  # what is made from messages of the series and edge `_of`
 
     def start(self) -> None:
         """Once the kernel's dependencies are there. Raises `SetUpError`."""
@@ -190,7 +192,7 @@ class Flights(Deliveries):
             if not group:
                 break
             if group := self._fresh(group):
-                flights.append(Flight(group, dict(hearing.parameters)))
+                flights.append(Flight(group, dict(hearing.parameters), calls=_calls(group)))
         if not flights:
             return
         self._flying += flights
@@ -231,13 +233,7 @@ class Flights(Deliveries):
 
     def _name(self, flights: Sequence[Flight]) -> None:
         """Should the process die now, this is what it died with."""
-        self._slot.fly(
-            [
-                (edge, failed + 1, runs_of([run.series for run in runs], [run.first for run in runs]))
-                for flight in flights
-                for (edge, failed), runs in _by_attempt(flight.items).items()
-            ]
-        )
+        self._slot.fly([call for flight in flights for call in flight.calls])
 
     # what lands
 
@@ -283,6 +279,8 @@ class Flights(Deliveries):
 
     def _checked(self, outcome: Any) -> Any:
         """The messages in what was made of one message, or the exception that says that they are none."""
+        if type(outcome) is BytesMessage and outcome.target is None:
+            return [outcome]
         if isinstance(outcome, (Exception, Told)):
             return outcome
         try:
@@ -342,9 +340,12 @@ class Flights(Deliveries):
         """Add what was made of one message to `made`, all of it or none; and its weight."""
         (series, number), edge, begun, weight = item.opened.batch.ids[item.index], item.edge, len(made), 0
         try:
-            for count, message in enumerate(messages):
-                name = output_id(series, number, edge, count)
-                weight += self._packing.pack_into(made, message, *name, item.message)
+            if messages:
+                if (series, edge) != self._of:
+                    self._of, self._made_in = (series, edge), output_id(series, number, edge, 0).series
+                weight = self._packing.pack_into(made, messages[0], self._made_in, number, item.message)
+            for count, message in enumerate(messages[1:], 1):
+                weight += self._packing.pack_into(made, message, *output_id(series, number, edge, count), item.message)
             return None, weight
         except OvertakenError:
             raise
@@ -428,9 +429,10 @@ def _by_delivery(items: Iterable[Item]) -> Iterable[tuple[Opened, list[int]]]:
     return found.values()
 
 
-def _by_attempt(items: Iterable[Item]) -> dict[tuple[int, int], list[Any]]:
-    """The ids of messages by their edge and how often they have failed."""
-    found: dict[tuple[int, int], list[Any]] = {}
+def _calls(items: Iterable[Item]) -> list[tuple[int, int, list[Run]]]:
+    """The messages by their edge and attempt, as the crash slot names them."""
+    found: dict[tuple[int, int], list[tuple[Series, int]]] = {}
     for item in items:
-        found.setdefault((item.edge, item.failed), []).append(item.run)
-    return found
+        batch = item.opened.batch
+        found.setdefault((batch.delivery.edge, item.failed + 1), []).append(batch.ids[item.index])
+    return [(edge, attempt, runs_of(*zip(*ids, strict=True))) for (edge, attempt), ids in found.items()]

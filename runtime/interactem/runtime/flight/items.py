@@ -44,10 +44,6 @@ class Item:
         """What tells it from every other message, and not from a copy of it."""
         return self.edge, *self.opened.batch.ids[self.index]
 
-    @property
-    def run(self) -> Run:
-        return Run(*self.opened.batch.ids[self.index], 1)
-
 
 @dataclass(slots=True, eq=False)
 class Flight:
@@ -65,6 +61,8 @@ class Flight:
     outcomes: list[Any] = field(default_factory=list)
     fatal: BaseException | None = None
     shared: bool = False
+    calls: list[tuple[int, int, list[Run]]] = field(default_factory=list)
+    """Its messages as the crash slot names them: edge, attempt and ids."""
 
     @property
     def messages(self) -> list[BytesMessage]:
