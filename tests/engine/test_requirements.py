@@ -106,3 +106,20 @@ def test_names_and_boundaries_count(tmp_path):
     before = hash_folder(lib)
     (lib / "module.py").rename(lib / "other.py")
     assert hash_folder(lib) != before
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("-e /", "/ is no Python project"),
+        ("./sub", "sub is no Python project"),
+        ("file:///dev/zero", "/dev/zero is no Python project"),
+        ("-r /dev/zero", "/dev/zero is no file"),
+        ("-c sub", "sub is no file"),
+    ],
+)
+def test_what_is_no_project_and_no_file_is_not_read(tmp_path, line, wrong):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "requirements.txt").write_text(f"numpy\n{line}\n")
+    with pytest.raises(DependencyError, match=rf"requirements\.txt, line 2: .*{wrong}"):
+        read_requirements(tmp_path)

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from interactem.engine.errors import DependencyError
 
 _FILES = ("-r", "--requirement", "-c", "--constraint")
+_PROJECTS = ("pyproject.toml", "setup.py", "setup.cfg")
 _EDITABLE = ("-e", "--editable")
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
 # what running, testing or building leaves in a folder and does not come from its author
@@ -62,14 +63,18 @@ def _read(file: Path, base: Path, into: Requirements, seen: set[Path]) -> None:
         if option in _FILES and "://" not in value:
             # a file that a file names is sought beside it; a folder that it names, from the operator's folder
             named = _existing(file.parent / value.strip(), value, where, into.operator)
+            if not named.is_file():
+                raise DependencyError(
+                    into.operator, f"{where}: {value.strip()} is no file", "name one with requirements"
+                )
             into.lines.append(option.replace("--requirement", "-r").replace("--constraint", "-c"))
             _read(named, base, into, seen)
         elif option in _EDITABLE:
             named = _existing(base / _path(value), value, where, into.operator)
-            into.lines.append(f"-e {named} {_add(named, into)}")
+            into.lines.append(f"-e {named} {_add(named, where, into)}")
         elif (path := _local(line, base)) is not None:
             named = _existing(base / path, path, where, into.operator)
-            into.lines.append(line.replace(path, _add(named, into)))
+            into.lines.append(line.replace(path, _add(named, where, into)))
         else:
             into.lines.append(line)
 
@@ -122,11 +127,14 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _add(named: Path, into: Requirements) -> str:
-    if named.is_dir():
-        into.folders.append(named)
-        return f"folder:{hash_folder(named)}"
-    return f"file:{named.name}:{hashlib.blake2b(named.read_bytes(), digest_size=16).hexdigest()}"
+def _add(named: Path, where: str, into: Requirements) -> str:
+    if named.is_file():
+        return f"file:{named.name}:{hashlib.blake2b(named.read_bytes(), digest_size=16).hexdigest()}"
+    if not any((named / name).is_file() for name in _PROJECTS):  # any other folder could be the whole disk
+        advice = f"name a folder with one of {', '.join(_PROJECTS)}, or an archive"
+        raise DependencyError(into.operator, f"{where}: {named} is no Python project", advice)
+    into.folders.append(named)
+    return f"folder:{hash_folder(named)}"
 
 
 def hash_folder(folder: Path) -> str:
