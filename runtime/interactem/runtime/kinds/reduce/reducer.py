@@ -164,6 +164,8 @@ class Reducer:
             (message.port or "", edge, series[0], series[1], position, time, meta, tracking, bytes(message.data)),
         )
         for one in touched:
+            # a process that died with a window that was not stored so far: it counted for this message
+            one.attempts = max(one.attempts, self._context.attempt - 1)
             if self._gathering.shared and len(one.messages) == 1:
                 self._note(one)
             if self._reduction.early is not None:
