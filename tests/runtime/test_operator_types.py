@@ -27,10 +27,27 @@ SAMPLE = """
     def source(inputs: None, parameters: dict[str, Any]) -> Iterator[BytesMessage]:
         yield BytesMessage()
 
+    @operator.batch(max_size=8, threads=2, ordered=True)
+    def batched(inputs: list[BytesMessage], parameters: dict[str, Any]) -> list[BytesMessage]:
+        return inputs
+
+    @operator.staged(prepare=bare, max_concurrency=2)
+    async def staged(prepared: BytesMessage) -> BytesMessage:
+        return prepared
+
+    @operator.map(concurrency=4)
+    async def mapped(inputs: BytesMessage) -> BytesMessage:
+        return inputs
+
     message = BytesMessage()
     assert_type(bare(message, {}), BytesMessage)
     assert_type(called(message, {}), BytesMessage)
     assert_type(source(None, {}), Iterator[BytesMessage])
+    assert_type(batched([message], {}), list[BytesMessage])
+
+    async def ask() -> None:
+        assert_type(await staged(message), BytesMessage)
+        assert_type(await mapped(message), BytesMessage)
 """
 
 
