@@ -6,7 +6,7 @@ group "default" {
 }
 
 group "operators" {
-  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "csv-rows", "csv-save", "electron-count", "error", "frame-reader", "frame-simulator", "gzip", "http-fetch", "image-save", "line-reader", "lookup", "lookup-table", "message-save", "pass-through", "record-save", "row-statistics", "sqlite-save"]
+  targets = ["array-save", "benchmark-receiver", "benchmark-sender", "center-of-mass-partial", "center-of-mass-plot", "center-of-mass-reduce", "csv-query", "csv-rows", "csv-save", "electron-count", "error", "file-pack", "frame-reader", "frame-simulator", "gzip", "http-fetch", "image-save", "line-reader", "lookup", "lookup-table", "message-save", "pass-through", "record-save", "row-statistics", "sqlite-save"]
 }
 
 target "array-save" {
@@ -105,6 +105,15 @@ target "error" {
   tags = ["ghcr.io/nersc/interactem/error"]
   labels = {
     "interactem.operator.spec" = "{\"id\":\"7a3a0d57-0f5e-4f0c-8bb1-0f3e0c3a8a11\",\"label\":\"Error\",\"description\":\"Fails on a share of the messages, always the same ones, and passes on the others: for trying out retries\",\"image\":\"ghcr.io/nersc/interactem/error\",\"inputs\":[{\"name\":\"in\",\"type\":\"any\",\"label\":\"In\",\"description\":\"Any messages\"}],\"outputs\":[{\"name\":\"out\",\"type\":\"any\",\"label\":\"Out\",\"description\":\"The messages that did not fail\"}],\"parameters\":[{\"name\":\"rate\",\"label\":\"Rate\",\"description\":\"Share of the messages that fail, from 0 to 1\",\"required\":false,\"type\":\"float\",\"default\":0.1},{\"name\":\"attempts\",\"label\":\"Attempts\",\"description\":\"On how many attempts a chosen message fails before it passes; 0: on all\",\"required\":false,\"type\":\"int\",\"default\":1},{\"name\":\"seed\",\"label\":\"Seed\",\"description\":\"Another seed chooses other messages\",\"required\":false,\"type\":\"int\",\"default\":0}],\"parallel_config\":{\"type\":\"embarrassing\"}}"
+  }
+}
+
+target "file-pack" {
+  context = "operators/file-pack"
+  dockerfile = "Containerfile"
+  tags = ["ghcr.io/nersc/interactem/file-pack"]
+  labels = {
+    "interactem.operator.spec" = "{\"id\":\"7d2e51b4-0c7f-4c4e-9c53-5a1b9b8c7e62\",\"label\":\"File Pack\",\"description\":\"Packs files with xz into outputs/, and says their checksums and sizes\",\"image\":\"ghcr.io/nersc/interactem/file-pack\",\"inputs\":[{\"name\":\"name\",\"type\":\"text\",\"label\":\"Name\",\"description\":\"A file's name below the folder\"}],\"outputs\":[{\"name\":\"record\",\"type\":\"text\",\"label\":\"Record\",\"description\":\"JSON: file, sha256 of what was in it, bytes, and packed, the bytes that it takes now\"}],\"parameters\":[{\"name\":\"folder\",\"label\":\"Folder\",\"description\":\"The folder with the files\",\"required\":true,\"type\":\"mount\"},{\"name\":\"level\",\"label\":\"Level\",\"description\":\"0 is fastest, 9 packs best\",\"type\":\"int\",\"default\":6}]}"
   }
 }
 
