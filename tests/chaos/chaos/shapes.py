@@ -114,6 +114,14 @@ def _threads(count: int) -> dict[str, Value]:
     return _crashing(count, "pass-on-threads")
 
 
+def _stages(count: int) -> dict[str, Value]:
+    return _failing(count, passing="pass-on-stages")
+
+
+def _processes(count: int) -> dict[str, Value]:
+    return _crashing(count, "pass-on-processes")
+
+
 def _stateful(count: int) -> dict[str, Value]:
     return {
         "numbers": _op("numbers"),
@@ -301,6 +309,19 @@ SHAPES = (
     ),
     Shape("batches", _batches, _CHAIN, _without_dead(_batches, "pass")),
     Shape("threads", _threads, _CHAIN, _without_dead(_threads, "pass"), share=0.2),
+    Shape("stages", _stages, _CHAIN, _without_dead(_stages, "pass"), share=0.2),
+    Shape("processes", _processes, _CHAIN, _without_dead(_processes, "pass"), share=0.2),
+    Shape(
+        "side-input",  # and a source whose transform leaves messages out
+        lambda count: {
+            "numbers": _op("numbers", left_out=11),
+            "word": _op("word"),
+            "pass": {**_op("pass-on-with-word", 2), "side_inputs": {"word": "word"}},
+            "record": _op("record"),
+        },
+        _CHAIN,
+        lambda count: _each(count, ("record", "numbers")),
+    ),
     _large("large"),  # in shared memory
     _large("large-no-shm", "--no-shm"),  # through the broker, in chunks where they are over its limit
 )

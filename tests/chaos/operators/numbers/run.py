@@ -1,5 +1,7 @@
 """Sends numbers, at a pace until it is told to hurry; holds some back until then."""
 
+import itertools
+import sys
 import time
 
 import numpy as np
@@ -18,12 +20,24 @@ def content(number, large):
     return np.full(LARGE[number % len(LARGE)] // 8, number, "<u8").tobytes()
 
 
-@operator
+def sift(message):
+    return message if "number" in message.meta else None
+
+
+@operator.source(transform=sift)
 def numbers(parameters, context):
     hurry = context.outputs / ".hurry"
-    first, begun, look_at, hurried = context.position, time.monotonic(), 0.0, False
+    begun, look_at, hurried = time.monotonic(), 0.0, False
     count, rate, held = parameters["count"], parameters["rate"], parameters["held"]
-    for number in range(first, count):
+    one_of = parameters["left_out"] or sys.maxsize
+    first = context.position - context.position // one_of
+    for position in itertools.count(context.position):
+        number = position - position // one_of
+        if number >= count:
+            return
+        if position % one_of == one_of - 1:
+            yield BytesMessage()
+            continue
         while not hurried:
             now = time.monotonic()
             if now >= look_at:
