@@ -1,7 +1,7 @@
 """The rows, in the order of the table. A new one is a `Row` in a module of its own, and a line here."""
 
 from bench.measurements import Row
-from bench.rows.chain import BATCH, CHAIN, TWO_HOPS
+from bench.rows.chain import BATCH, CHAIN, REDUCE, TWO_HOPS
 from bench.rows.large import FAN_OUT, HUGE, IN_PLACE, LARGE, REMOTE
 from bench.rows.latency import LATENCY
 from bench.rows.memory import MEMORY
@@ -15,6 +15,7 @@ ROWS: tuple[Row, ...] = (
     DURABLE,
     CHAIN,
     BATCH,
+    REDUCE,
     LARGE,
     HUGE,
     IN_PLACE,

@@ -46,6 +46,13 @@ BATCH = Row(
     ours=partial(hops_per_cpu_second, replace(_MAPPED, name="batch", kernel="pass-batches")),
     references=(Reference("the same with a kernel of one message", partial(hops_per_cpu_second, _MAPPED), 0.7),),
 )
+REDUCE = Row(
+    name="reduce",
+    unit="messages x hops / CPU s",
+    about=f"{SIZE} B, sender to a reducer of windows with ten thousand keys, two messages each, to receiver",
+    ours=partial(hops_per_cpu_second, replace(_MAPPED, name="reduce", kernel="pass-windows")),
+    references=(Reference("the same with a kernel of one message", partial(hops_per_cpu_second, _MAPPED), None),),
+)
 TWO_HOPS = Row(
     name="two-hops",
     unit="messages/s",
