@@ -28,6 +28,20 @@ def troubled(make_project):
     return project
 
 
+def test_exit_codes_that_mean_something_elsewhere_are_the_kernels_own(project):
+    file = project.path / "operators" / "trouble" / "run.py"
+    file.write_text(file.read_text().replace("os._exit(7)", "os._exit(number)"))
+    operators = {
+        "numbers": {"operator": "count-up", "parameters": {"count": 8}},
+        "trouble": {"operator": "trouble", "parameters": {"every": 1, "mode": "exit"}, "max_attempts": 1},
+        "keep": {"operator": "keep"},
+    }
+    done = project.run(project.pipeline(operators, "numbers.out -> trouble.in", "trouble.out -> keep.in"))
+    assert (done.json["state"], done.json["dead"]) == ("completed", 8), done
+    found = {letter["id"]: letter["error"] for letter in project.do("pipeline", "dead", "ls", "last", "--json").json}
+    assert found == {f"numbers.{code}": f"the kernel ended its process (exit code {code})" for code in range(8)}
+
+
 @pytest.fixture(scope="module")
 def letters(troubled):
     return troubled.do("pipeline", "dead", "ls", "last", "--json").json

@@ -7,8 +7,11 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interactem.runtime import BytesMessage, Context, Fixed, MessageHeader, operator
 from interactem.runtime.ids import file
+from interactem.runtime.kernels import KERNEL
 from interactem.runtime.kinds.reduce.progress import Origin, Progress
+from interactem.runtime.kinds.reduce.reducer import Reducer
 
 
 @given(st.permutations(range(12)), st.lists(st.integers(0, 100), min_size=12, max_size=12))
@@ -86,3 +89,43 @@ def test_it_is_stored_and_found_again():
     again.read(progress.to_value(), 0.0)
     assert again.to_value() == progress.to_value()
     assert heard(again, 0, "a.1", 2.0) == 4.0
+
+
+def test_what_a_dead_process_held_is_waited_for_whatever_the_patience():
+    progress = Progress(lateness=0.0, patience=0.0, idle=None, returning=15.0)
+    heard(progress, 0, "a.0", 1.0)
+    assert heard(progress, 0, "a.2", 90.0, 1.0) == 1.0
+    assert progress.advance(14.0) == 1.0
+    assert heard(progress, 0, "a.1", 2.0, 14.0) == 90.0
+    heard(progress, 0, "a.4", 99.0, 14.0)
+    assert progress.advance(15.0) == 99.0
+
+
+def test_a_watermark_that_the_clock_has_moved_is_stored():
+    """Else the messages that it had not waited for would open a window again that has been told."""
+
+    @operator.reduce(window=Fixed(10), patience=1)
+    def count(key, messages, window):
+        return None
+
+    now = [0.0]
+    context = Context("count")
+    reducer = Reducer(getattr(count, KERNEL).reduction, context, {"in": 0}, lambda: now[0])
+
+    def add(position, time):
+        message = BytesMessage(MessageHeader(meta={"time": time}), port="in")
+        message._id = file(f"a.{position}")
+        reducer.add(message)
+
+    add(0, 1.0)
+    add(2, 25.0)
+    reducer.settle()
+    assert not list(reducer.due())
+    now[0] = 2.0
+    for due in reducer.due():
+        reducer.told(due, 0)
+    reducer.settle()
+    assert reducer.open == 1
+    reducer.forget()  # as another process would begin
+    add(1, 5.0)
+    assert reducer.open == 1, "it is late"

@@ -28,8 +28,6 @@ KILLS_PER_ATTEMPT = 10
 """So many deaths by `kill -9` during one message count as one attempt at it: they may well be somebody's doing."""
 OVERTAKEN = 6
 """The exit code of a replica that was stopped for so long that others have done its work."""
-BROKER_GONE = 4
-"""The exit code of a replica that has lost the broker."""
 DOES_NOT_LOAD = 3
 _FATAL = {2: "its settings are wrong", DOES_NOT_LOAD: "its run.py does not load", 5: "it failed for the last time"}
 
@@ -82,14 +80,15 @@ def after_death(
     `attempts` are those that a call has which is of no message: a source's, or the one at the end of the stream.
     """
     reason = str(exit)
+    if in_call:
+        # the message answers for it, and its attempts are bounded: the restart policy is not concerned. Exit codes
+        # have no meaning here: whoever ends a process in its call is the kernel
+        blamed = not is_kill(exit) or kills >= KILLS_PER_ATTEMPT
+        return Death(True, reason, restart_delay(deaths, IN_CALL_MOST), blamed, _kernel_error(exit, timeout))
     if exit.code in _FATAL:
         return Death(False, f"{_FATAL[exit.code]} ({reason})")
     if exit.code == OVERTAKEN:
         return Death(True, reason)
-    if in_call:
-        # the message answers for it, and its attempts are bounded: the restart policy is not concerned
-        blamed = exit.code != BROKER_GONE and (not is_kill(exit) or kills >= KILLS_PER_ATTEMPT)
-        return Death(True, reason, restart_delay(deaths, IN_CALL_MOST), blamed, _kernel_error(exit, timeout))
     if exit.signal == signal.SIGALRM and timeout is not None:
         late = f"it took longer than its limit of {timeout:g} s"
         if 0 < attempts <= deaths + 1:

@@ -21,6 +21,7 @@ from interactem.runtime.context import Context
 from interactem.runtime.errors import (
     ArenaLostError,
     CancelledCall,
+    InteractemRuntimeError,
     LoadError,
     OvertakenError,
     SettingsError,
@@ -119,8 +120,10 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             replica.run()
         except CancelledCall:
             log.info("what the kernel was at is cancelled, and taken up again later")
-        except (SourceError, FinishError, SideInputError):
-            transport.close()  # what was reported has to arrive
+        except InteractemRuntimeError as error:
+            slot.leave()  # no message is to blame: the exit code says why, which counts outside of a call alone
+            if isinstance(error, (SourceError, FinishError, SideInputError)):
+                transport.close()  # what was reported has to arrive
             raise
         transport.close()
     return 0

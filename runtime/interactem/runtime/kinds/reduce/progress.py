@@ -104,7 +104,9 @@ class Origin:
 class Progress:
     """The origins of one replica's messages."""
 
-    def __init__(self, lateness: float, patience: float, idle: float | None) -> None:
+    def __init__(self, lateness: float, patience: float, idle: float | None, *, returning: float = -math.inf) -> None:
+        """Until `returning`, on the clock, nothing is forgiven: what a process held that died comes once more."""
+        self._returning = returning
         self._lateness = lateness
         self._patience = patience
         self._idle = idle
@@ -158,7 +160,7 @@ class Progress:
             return self.watermark
         times = []
         for (_, name), one in self._origins.items():
-            if one.since:
+            if one.since and now >= self._returning:
                 one.forgive(now - self._patience)
             if name not in self.ended and (self._idle is None or now - one.heard < self._idle):
                 times.append(one.time)

@@ -74,12 +74,17 @@ class Reducer:
         self._numbers: Table[bytes] = context._tables.table("reduce:numbers")
         self._series = source_id(windows_name(context.operator, context.replica), 0).series
         self._time = reduction.time
+        self._returning = -math.inf
         self._read()
+
+    def expect_again(self, seconds: float) -> None:
+        """What an earlier process held when it died may take so long to come once more, behind what is newer."""
+        self._returning = self._clock() + seconds
 
     def _read(self) -> None:
         """Take up what is in the tables."""
         reduction = self._reduction
-        self._progress = Progress(reduction.lateness, reduction.patience, reduction.idle)
+        self._progress = Progress(reduction.lateness, reduction.patience, reduction.idle, returning=self._returning)
         if reduction.windows is not None:
             self._progress.expect(self._origins, self._clock())
         self._gathering = Gathering(reduction.windows)
@@ -95,6 +100,7 @@ class Reducer:
         self._sent: int = numbers.get(b"sent", 0)
         if b"progress" in numbers:
             self._progress.read(numbers[b"progress"], self._clock())
+        self._stored = self._progress.watermark
         if self._gathering.shared:
             for name in self._opens.values:
                 id, start = msgpack.unpackb(name)
@@ -309,8 +315,9 @@ class Reducer:
 
     def settle(self) -> None:
         """Put into the tables what changes with every message."""
-        if self._come:
+        if self._come or self._progress.watermark != self._stored:  # which the clock alone may move
             self._come = False
+            self._stored = self._progress.watermark
             self._numbers.put(b"progress", self._progress.to_value())
 
     def forget(self) -> None:

@@ -29,6 +29,9 @@ from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.retries import Retries
 from interactem.runtime.slot import Slot
 
+RETURNING = 3.0
+"""So many acknowledgement times is waited for what a process held that has died."""
+
 
 def gathering(
     kernel: Kernel, reduction: Reduction, assignment: Assignment, context: Context, clock: Callable[[], float]
@@ -86,6 +89,10 @@ class Reducing:
             raise StateError(self._assignment.name, self._assignment.replicas)
         self._context._use_state()
         self._context._kept["reduce", ""] = self._reducer
+        if self._effects.restored:
+            self._reducer.expect_again(RETURNING * self._assignment.ack_wait)
+        else:
+            self._effects.store_now()  # so that the next process knows that there was one before
         self._reducer.forget()
 
     @property
