@@ -12,7 +12,7 @@ run: .venv/installed ## run a pipeline on simulated frames, with a broker of its
 	@$(BIN)/interactem pipeline run pipelines/center-of-mass.json
 
 test: .venv/tested ## run all tests
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadscope
 
 check: .venv/tested ## lint, formatting, types
 	$(BIN)/ruff check .

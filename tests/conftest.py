@@ -1,6 +1,7 @@
 """What all tests begin with."""
 
 import signal
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,8 +14,14 @@ def pytest_configure() -> None:
     settings.load_profile("patient")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # where two processes share the tests, a file's stay together, and so do all that share the engines' images
-    for item in items:
-        group = "containers" if item.get_closest_marker("containers") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where two processes share the tests, a file's stay together, and so do all that share the engines' images."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "containers" if file.startswith("tests/containers/") else file
+
+    return Together(config, log)

@@ -133,11 +133,14 @@ def wait_for(condition):
 
 
 def daemons():
-    """The ids of the daemons that run, by their command lines."""
+    """The ids of the daemons that run, by their command lines: of ours, where other tests run beside these."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    ours = f"PYTEST_XDIST_WORKER={worker}".encode() if worker else b""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"interactem.runtime.daemon" in (folder / "cmdline").read_bytes():
+            is_daemon = b"interactem.runtime.daemon" in (folder / "cmdline").read_bytes()
+            if is_daemon and (not ours or ours in (folder / "environ").read_bytes()):
                 found.append(int(folder.name))
         except OSError:
             continue
