@@ -15,12 +15,14 @@ from interactem.runtime.errors import PortError, StateError
 INF = float("inf")
 
 
-def events(*given):
-    """A source of messages, each from (time, key) or a dict of meta."""
+def events(*given, wait=None):
+    """A source of messages, each from (time, key) or a dict of meta. Before number 2 it calls `wait`."""
 
     @operator
     def source(inputs, parameters):
         for number, one in enumerate(given):
+            if number == 2 and wait is not None:
+                wait()
             meta = one if isinstance(one, dict) else dict(zip(("time", "key"), one, strict=True))
             yield message(str(number).encode(), **meta)
 
@@ -151,7 +153,11 @@ def test_a_window_is_told_while_the_stream_goes_on(flow):
 
 
 def test_late_messages_are_counted_and_dropped(flow):
-    made, out = reduced(flow, [(1.0, "a"), (35.0, "a"), (3.0, "a"), (36.0, "a")], window=Fixed(10), lateness=5)
+    out = Collected()
+    given = events((1.0, "a"), (35.0, "a"), (3.0, "a"), (36.0, "a"), wait=lambda: out.wait(1))
+    kernel = listing(window=Fixed(10), lateness=5)
+    made = flow({"s": source(given), "r": node(kernel), "k": sink(out)}, ["s > r", "r > k"])
+    made.run()
     assert told(out) == [(None, 0.0, 10.0, [0]), (None, 30.0, 40.0, [1, 3])]
     assert counters(made) == {"late_messages": 1}
 
@@ -160,12 +166,10 @@ def test_late_messages_go_to_a_port(flow):
     late, out = Collected(), Collected()
     kernel = listing("out", window=Sliding(10, 5), late="late")
     given = [(1.0, "a"), (13.0, "a"), (7.0, "a"), (2.0, "a")]  # 7 has a window that ends at 15
-    nodes = {"s": source(events(*given)), "r": node(kernel, "out", "late"), "k": sink(out), "l": sink(late)}
+    from_source = events(*given, wait=lambda: out.wait(2))  # the windows that 2.0 is too late for
+    nodes = {"s": source(from_source), "r": node(kernel, "out", "late"), "k": sink(out), "l": sink(late)}
     made = flow(nodes, ["s > r", "r > k", "r.late > l"])
-    # one batch each, so that a window is closed before the next message comes
-    made.start_all(but=("s",))
-    made.start("s")
-    made.finish()
+    made.run()
     assert late.ints == [3]
     assert late.messages[0].meta["time"] == 2.0
     assert told(out) == [
