@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nats.aio.msg import Msg
-from serving import Server, in_process, processes, serving
+from serving import MEBIBYTE, Server, in_process, processes, serving
 
 TURN_BYTES = 65_536
 """So much is published between two turns of the event loop."""
@@ -59,7 +59,8 @@ async def receive(server: Server, count: int, ready: Any) -> dict[str, float]:
 
 
 async def pass_messages(folder: Path, count: int, size: int) -> dict[str, float]:
-    async with serving(folder, "process") as server:
+    # all that is sent may wait for the subscriber: one that is behind by more is cut off, and loses messages
+    async with serving(folder, "process", max_payload=max(8 * MEBIBYTE, count * size // 8 + MEBIBYTE)) as server:
         loop = asyncio.get_running_loop()
         with multiprocessing.get_context("spawn").Manager() as manager, processes(2) as pool:
             ready = manager.Event()

@@ -31,10 +31,14 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(folder: Path, durability: Any) -> AsyncIterator[Server]:
-    """The server, as a run starts it."""
+async def serving(folder: Path, durability: Any, max_payload: int = 8 * MEBIBYTE) -> AsyncIterator[Server]:
+    """The server, as a run starts it. It keeps eight times `max_payload` for a subscriber that is behind."""
     broker = await EmbeddedBroker.start(
-        folder / "broker", folder / "secrets", durability=durability, store_bytes=4096 * MEBIBYTE
+        folder / "broker",
+        folder / "secrets",
+        durability=durability,
+        store_bytes=4096 * MEBIBYTE,
+        max_payload=max_payload,
     )
     try:
         login = json.loads(broker.credentials.read_text())
