@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from nats.aio.msg import Msg
-from serving import MEBIBYTE, Server, in_process, processes, serving
+from serving import Server, in_process, processes, serving
+
+from interactem.engine.broker import MEBIBYTE
 
 TURN_BYTES = 65_536
 """So much is published between two turns of the event loop."""
