@@ -1,4 +1,4 @@
-"""What docs/operators.md says is so."""
+"""What docs/bundled.md says is so."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from interactem.runtime.testing import call
 from interactem.spec import parse_operator
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "operators.md").read_text()
+PAGE = (ROOT / "docs" / "bundled.md").read_text()
 
 
 def test_the_table_lists_every_operator_with_its_types():

@@ -1,4 +1,4 @@
-"""The examples of docs/kinds.md are operators, and do what the page says; its tables are true."""
+"""The examples of docs/operators.md are operators, and do what the page says; its tables are true."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from interactem.runtime.kinds.modes import MODES, refusal
 from interactem.runtime.loading import load
 from interactem.runtime.testing import call
 
-PAGE = Path(__file__).parents[2] / "docs" / "kinds.md"
+PAGE = Path(__file__).parents[2] / "docs" / "operators.md"
 
 
 def blocks():
