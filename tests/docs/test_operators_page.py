@@ -1,13 +1,11 @@
-"""The examples of docs/operators.md are operators, and do what the page says; its tables are true."""
+"""The examples of docs/operators.md are the files that they say, and do what the page says; its tables are true."""
 
 from __future__ import annotations
 
-import gzip
 import re
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from interactem.runtime import BytesMessage
@@ -15,37 +13,46 @@ from interactem.runtime.kinds.modes import MODES, refusal
 from interactem.runtime.loading import load
 from interactem.runtime.testing import call
 
-PAGE = Path(__file__).parents[2] / "docs" / "operators.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "operators.md").read_text()
 
 
-def blocks():
-    return re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+def test_every_example_of_a_kind_is_the_file_that_it_names():
+    shown = re.findall(r"^```\w+ (examples/\S+)\n(.*?)^```", PAGE, re.M | re.S)
+    assert len(shown) >= 14
+    for path, code in shown:
+        assert (DOCS / path).read_text() == code, f"docs/operators.md differs from docs/{path}"
+    operators = {path.split("/")[2] for path, _ in shown}
+    assert operators == {path.name for path in (DOCS / "examples" / "operators").iterdir()}
+
+
+def test_every_kind_of_the_table_has_an_example():
+    kinds = re.findall(r"^\| \[([a-z ]+)\]\(#([a-z-]+)\) \| `@", PAGE, re.M)
+    assert [anchor.replace("-", " ") for _, anchor in kinds] == [kind for kind, _ in kinds]
+    sections = dict(re.findall(r"^#{2,3} (\w[\w ]*)\n(.*?)(?=^#{2,3} |\Z)", PAGE, re.M | re.S))
+    for kind in [*(kind.capitalize() for kind, _ in kinds), "Classes", "Commands"]:
+        assert "examples/operators/" in sections[kind], kind
 
 
 @pytest.fixture
 def kernel(tmp_path):
-    """The example in which a function of this name stands, by the path of its run.py."""
+    """The example of a mode in which a function of this name stands, by the path of its run.py."""
 
     def find(name):
-        (code,) = (block for block in blocks() if re.search(rf"def {name}\(", block))
+        (code,) = (
+            block for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if f"def {name}(" in block
+        )
         path = tmp_path / name / "run.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(code)
+        load(path)
         return path
 
     return find
 
 
-def test_every_example_is_an_operator(tmp_path):
-    for number, code in enumerate(blocks()):
-        path = tmp_path / str(number) / "run.py"
-        path.parent.mkdir()
-        path.write_text(code)
-        load(path)
-
-
 def test_the_table_of_modes_says_what_is_refused():
-    table = re.search(r"^\| kind \|( `threads`.*?)\|\n\|[-|]+\n(.*?)\n\n", PAGE.read_text(), re.M | re.S)
+    table = re.search(r"^\| kind \|( `threads`.*?)\|\n\|[-|]+\n(.*?)\n\n", PAGE, re.M | re.S)
     header, rows = table.groups()
     assert tuple(re.findall(r"`(\w+)`", header)) == MODES
     for row in rows.splitlines():
@@ -60,20 +67,3 @@ def test_wait_and_tell(kernel):
 def test_squeeze(kernel):
     [made] = call(kernel("squeeze"), BytesMessage(data=b"a" * 100))
     assert zlib.decompress(made.data) == b"a" * 100
-
-
-def test_infer(kernel):
-    [made] = call(kernel("infer"), BytesMessage.from_array(np.array([2.0, 4.0, 8.0])))
-    assert made.array.tolist() == [4.0]
-
-
-def test_parse(kernel):
-    path = kernel("parse")
-    assert [m.data for m in call(path, BytesMessage(data=b'{"a": 5}'), {"column": "a"})] == [b"5"]
-    with pytest.raises(ValueError, match="Expecting value"):
-        call(path, BytesMessage(data=b"?"), {"column": "a"})
-
-
-def test_pack(kernel):
-    [made] = call(kernel("pack"), BytesMessage(data=b"a" * 100))
-    assert gzip.decompress(made.data) == b"a" * 100
