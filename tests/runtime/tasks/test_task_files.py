@@ -264,7 +264,10 @@ def test_a_task_that_ends_its_process_fails_alone(place):
 def test_deadlines_end_what_goes_on(place):
     soon = time.time() + 4
     write(
-        place, {"id": 1, "data": "sleep", "deadline": soon}, {"id": 2, "data": "deaf", "deadline": soon}, {"data": "a"}
+        place,
+        {"id": 1, "data": "sleep", "deadline": soon},
+        {"id": 2, "data": "deaf", "deadline": soon},
+        {"data": "a", "deadline": "9999-12-31T23:59:59Z"},
     )
     assert run(place, workers=2)[0] == 1
     found = {result["line"]: result for result in results(place)}
@@ -424,7 +427,8 @@ def test_a_full_disk_loses_nothing(place):
         ({"input": "outputs"}, 2, "is not a file with lines"),
         ({"output": "tasks.jsonl"}, 2, "is the input too"),
         ({"output": "outputs"}, 2, "is not a file that results can be written to"),
-        ({"output": "nowhere/results.jsonl"}, 1, "no such file or directory"),
+        ({"output": "."}, 2, "is not a file that results can be written to"),
+        ({"output": "nowhere/results.jsonl"}, 2, "there is no folder"),
         ({"init_data": {"fail": 1}}, 1, "Work.start: its set-up failed: OSError: no licence"),
     ],
 )
@@ -435,3 +439,5 @@ def test_bad_input_is_told(place, asked, code, said):
     assert (got, out) == (code, "")
     assert err.startswith("error: ") and said in err
     assert results(place) == []
+    if code == 2:
+        assert not list(place.rglob("*.ledger"))

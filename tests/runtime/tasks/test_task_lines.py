@@ -29,6 +29,7 @@ def test_a_task_has_what_its_line_says():
         (b"\xff\xfe{}", "the line is not UTF-8: invalid start byte at byte 0"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"id": {}}', "its id is neither text nor a number"),
+        (b'{"id": true}', "its id is neither text nor a number"),
         (b'{"date": "x"}', "unknown key 'date'"),
         (b'{"data": 3}', "its data is a int, not text"),
         (b'{"data": "\\ud800"}', "half of a surrogate pair"),
@@ -39,6 +40,7 @@ def test_a_task_has_what_its_line_says():
         (b'{"deadline": "2026-01-01T00:00:00"}', "its deadline is"),
         (b'{"deadline": NaN}', "its deadline is nan"),
         (b'{"deadline": true}', "its deadline is True"),
+        (b'{"deadline": 1' + b"0" * 400 + b"}", "give seconds since 1970"),
         (b'{"id": ' + b"9" * 5000 + b"}", "the line is not JSON"),
         (TOO_LONG, "longer than"),
     ],
@@ -190,6 +192,23 @@ def test_a_file_that_was_replaced_is_noticed_and_read_for_what_is_new(tmp_path):
     assert [task[:2] for task in read_all(tasks)] == [(1, b"x"), (4, b"c")]
     file.write_text("x\na\nc\nQ\nb\ny\n")  # in its place, and longer than before
     assert tasks.replaced()
+    tasks.close()
+
+
+def test_a_line_that_another_of_its_length_has_taken_the_place_of_is_read(tmp_path):
+    """As editors do it that write into the file itself: the end of it is as it was."""
+    file = tmp_path / "t"
+    tail = "".join(f"{number:06}\n" for number in range(20_000))
+    file.write_text("a\n" + tail)
+    tasks = Tasks(file, [])
+    given = [digest for _, _, digest in read_all(tasks)]
+    assert not tasks.replaced()
+    file.write_text("b\n" + tail)
+    os.utime(file, ns=(0, 10**18))  # clocks of file systems are slow
+    assert tasks.replaced()
+    tasks.restart(given)
+    assert [task[:2] for task in read_all(tasks)] == [(1, b"b")]
+    assert not tasks.replaced()
     tasks.close()
 
 

@@ -26,7 +26,7 @@ from interactem.runtime.errors import InteractemRuntimeError
 from interactem.runtime.sessions import INTERRUPTED, INVALID
 from interactem.runtime.tasks.ledger import Ledger, OutputError, ledger_of
 from interactem.runtime.tasks.lines import CANCELLED, FAILED, STATUSES, error_value, parse_task, result_line
-from interactem.runtime.tasks.reading import InputError, Line, Tasks
+from interactem.runtime.tasks.reading import InputError, Line, Lines, Tasks
 from interactem.runtime.tasks.slots import CANCEL
 from interactem.runtime.tasks.watching import Watch
 from interactem.runtime.tasks.workers import CHUNK_BYTES, Returned, WorkerProcess, describe
@@ -66,7 +66,9 @@ def place_of(rank: str | None, world: str | None) -> Place:
 
 
 def output_of(output: Path, place: Place) -> Path:
-    """The file for the results of this process: of several, each has its own."""
+    """The file for the results of this process: of several, each has its own. Raises `OutputError`."""
+    if not output.name:
+        raise OutputError(f"{output} is not a file that results can be written to")
     return output if place.world is None else output.with_name(f"{output.stem}.{place.rank}{output.suffix}")
 
 
@@ -107,11 +109,15 @@ class Channel:
             self._ledger.close()
 
     def _check(self) -> None:
-        for path in (self.output, ledger_of(self.output)):
-            if path.exists() and self._input.exists() and path.samefile(self._input):
-                raise OutputError(f"{path} is the input too: name another file for the results")
+        """Before anything is made. Raises `InputError` and `OutputError`."""
+        Lines(self._input).close()
         if self.output.exists() and not self.output.is_file():
             raise OutputError(f"{self.output} is not a file that results can be written to")
+        for path in (self.output, ledger_of(self.output)):
+            if path.exists() and path.samefile(self._input):
+                raise OutputError(f"{path} is the input too: name another file for the results")
+        if not self.output.parent.is_dir():
+            raise OutputError(f"there is no folder {self.output.parent} for the results")
 
     def _live(self) -> None:
         ear = self._hear_signals()

@@ -65,7 +65,7 @@ def parse_task(line: bytes) -> Task:
 
 def _task(value: dict[str, Any]) -> Task:
     name = value.get("id")
-    if type(name) in (dict, list):
+    if type(name) in (dict, list, bool):
         raise TaskError("its id is neither text nor a number")
     if not value.keys() <= KEYS:
         unknown = next(key for key in value if key not in KEYS)
@@ -120,9 +120,9 @@ def _decoded(text: object, name: object) -> bytes:
 
 def _seconds(deadline: object, name: object) -> float:
     """A deadline is a number of seconds since 1970, or a time in ISO 8601 with its zone."""
-    if type(deadline) in (int, float) and math.isfinite(deadline):  # type: ignore[arg-type]
-        return float(deadline)  # type: ignore[arg-type]
     try:
+        if type(deadline) in (int, float) and math.isfinite(deadline):  # type: ignore[arg-type]
+            return float(deadline)  # type: ignore[arg-type]
         time = datetime.fromisoformat(str(deadline))
         if time.tzinfo is not None and type(deadline) is str:
             return time.timestamp()

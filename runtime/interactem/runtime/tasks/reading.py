@@ -12,7 +12,8 @@ from interactem.runtime.tasks.ledger import Done, digest_of
 from interactem.runtime.tasks.lines import LONGEST, TOO_LONG
 
 CHUNK = 2**20
-MARK = 64
+MARK = 2**16
+"""So much of what was read last is looked at again: whether it is still there."""
 BOM = b"\xef\xbb\xbf"
 
 Line = tuple[int, bytes, bytes]
@@ -42,6 +43,7 @@ class Lines:
         self._identity = (about.st_dev, about.st_ino)
         self._position = 0
         self._last = b""
+        self._settled: int | None = None
         self._parts: list[bytes] = []
         self._length = 0
 
@@ -52,6 +54,7 @@ class Lines:
         except OSError as error:
             raise InputError(f"{self._path}: {(error.strerror or str(error)).lower()}") from None
         if not chunk:
+            self._settle()
             return None
         begin = self._position == 0
         self._position += len(chunk)
@@ -81,7 +84,10 @@ class Lines:
         return (about.st_dev, about.st_ino) != self._identity
 
     def rewritten(self) -> bool:
-        """Whether what was read last is not in it any more."""
+        """Whether what was read is not in it any more: by its end, or as it was written to and has not grown."""
+        about = os.fstat(self._file)
+        if about.st_size == self._position and self._settled not in (None, about.st_mtime_ns):
+            return True
         return os.pread(self._file, len(self._last), self._position - len(self._last)) != self._last
 
     def ended(self) -> bool:
@@ -90,6 +96,11 @@ class Lines:
 
     def close(self) -> None:
         os.close(self._file)
+
+    def _settle(self) -> None:
+        """Note when it was written to last, where all of it has been read."""
+        about = os.fstat(self._file)
+        self._settled = about.st_mtime_ns if about.st_size == self._position else None
 
     def _add(self, part: bytes) -> None:
         self._length += len(part)

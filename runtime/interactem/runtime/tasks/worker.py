@@ -50,6 +50,8 @@ __all__ = ["main"]
 FLUSH_SECONDS = 0.002
 """Results of so much time are sent together."""
 FLUSH_BYTES = 2**20
+LONGEST_SECONDS = 1e9
+"""A timer cannot be set to much more than that; some 30 years, in which no limit is reached."""
 _SUCCESS, _CANCELLED = STATUSES.index(SUCCESS), STATUSES.index(CANCELLED)
 
 
@@ -210,7 +212,7 @@ class Worker:
         limit, then = min(limits)
         self._slot.begin(self._begun, now + limit, then)
         self._limited = True
-        signal.setitimer(signal.ITIMER_REAL, limit)
+        signal.setitimer(signal.ITIMER_REAL, min(limit, LONGEST_SECONDS))
         try:
             return self._call(task, number)
         finally:
