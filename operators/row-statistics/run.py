@@ -12,17 +12,7 @@ from interactem.runtime import BytesMessage, Fixed, MessageHeader, Window, opera
 COLUMNS = ("sensor", "minute", "count", "mean", "least", "largest")
 
 
-def when(message: BytesMessage) -> float:
-    """The row's time: seconds since 1970, or ISO 8601, in UTC where it does not say."""
-    text = str(message.meta["row"]["time"])
-    try:
-        return float(text)
-    except ValueError:
-        time = datetime.fromisoformat(text)
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-
-
-@operator.reduce(window=Fixed(60), key="meta.row.sensor", event_time=when, lateness=60, late="late")
+@operator.reduce(window=Fixed(60), key="meta.key", lateness=60, late="late")
 def statistics(
     key: str, messages: Iterator[BytesMessage], window: Window, parameters: dict[str, Any]
 ) -> BytesMessage | None:
