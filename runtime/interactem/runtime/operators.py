@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from interactem.runtime.classes import Operator, asynchronous, started
-from interactem.runtime.errors import KernelError
-from interactem.runtime.kernels import KERNEL, Kernel, kernel_of
-from interactem.runtime.kinds.batch import BatchOperator, batch_kernel
-from interactem.runtime.kinds.classes import class_of, finish_of, maker, side_kernel, source_kernel
+from interactem.runtime.classes import Operator
+from interactem.runtime.decorating import Function, decorated_source, decorator, is_made_of
+from interactem.runtime.kernels import KERNEL, Kernel
+from interactem.runtime.kinds.batch import batch_kernel
+from interactem.runtime.kinds.classes import side_kernel
 from interactem.runtime.kinds.forms import of_kind, with_mode
 from interactem.runtime.kinds.modes import Mode, required
 from interactem.runtime.kinds.side_inputs import updating_kernel
-from interactem.runtime.kinds.sinks import Sink, sinking
-from interactem.runtime.kinds.sources import Source, reading_kernel, reads
-from interactem.runtime.kinds.staged import StagedOperator, staged_kernel
+from interactem.runtime.kinds.sinks import sinking
+from interactem.runtime.kinds.staged import staged_kernel
 from interactem.runtime.kinds.transforms import transform_kernel
 
 if TYPE_CHECKING:
-    from interactem.runtime.context import Context
     from interactem.runtime.messages import BytesMessage
     from interactem.runtime.windows import Every, Windows
 
-Function = TypeVar("Function", bound=Callable[..., Any] | Operator)
 BATCH_SIZE = 64
 BATCH_WAIT = 0.05
 """Seconds."""
-Shape = Callable[[Kernel], Kernel]
-"""Makes the kernel of a kind out of the author's function."""
 
 
 class OperatorDecorator:
@@ -88,7 +81,7 @@ class OperatorDecorator:
         ordered: bool = False,
     ) -> Function | Callable[[Function], Function]:
         mode = Mode(threads, concurrency, processes, ordered)
-        return _decorator(function, finish, replayable, lambda kernel: with_mode(kernel, mode))
+        return decorator(function, finish, replayable, lambda kernel: with_mode(kernel, mode))
 
     @overload
     def map(self, function: Function, /) -> Function: ...
@@ -116,7 +109,7 @@ class OperatorDecorator:
     ) -> Function | Callable[[Function], Function]:
         """What `@operator` makes of a function that returns; raises `KernelError` for a generator."""
         mode = Mode(threads, concurrency, processes, ordered)
-        return _decorator(function, finish, True, lambda kernel: with_mode(of_kind(kernel, "map"), mode))
+        return decorator(function, finish, True, lambda kernel: with_mode(of_kind(kernel, "map"), mode))
 
     @overload
     def stream(self, function: Function, /) -> Function: ...
@@ -146,7 +139,7 @@ class OperatorDecorator:
     ) -> Function | Callable[[Function], Function]:
         """What `@operator` makes of a generator; raises `KernelError` for a function that returns."""
         mode = Mode(threads, concurrency, processes, ordered)
-        return _decorator(function, finish, replayable, lambda kernel: with_mode(of_kind(kernel, "stream"), mode))
+        return decorator(function, finish, replayable, lambda kernel: with_mode(of_kind(kernel, "stream"), mode))
 
     @overload
     def batch(self, function: Function, /) -> Function: ...
@@ -183,7 +176,7 @@ class OperatorDecorator:
         result. A result is what a kernel of one message returns; an exception in its place fails that message alone.
         """
         mode = Mode(threads, concurrency, processes, ordered)
-        return _decorator(
+        return decorator(
             function, finish, True, lambda kernel: with_mode(batch_kernel(kernel, max_size, max_wait), mode), "batch"
         )
 
@@ -255,7 +248,7 @@ class OperatorDecorator:
         """
 
         def decorate(function: Function) -> Function:
-            _decorate_source(function, ack, finish, replayable)
+            decorated_source(function, ack, finish, replayable)
             if transform is not None:
                 made: Kernel = getattr(function, KERNEL)
                 setattr(function, KERNEL, replace(made, transform=transform_kernel(transform)))
@@ -295,7 +288,7 @@ class OperatorDecorator:
         """
 
         mode = Mode(threads, concurrency, processes, ordered)
-        return _decorator(function, finish, True, lambda kernel: with_mode(sinking(kernel), mode))
+        return decorator(function, finish, True, lambda kernel: with_mode(sinking(kernel), mode))
 
     @overload
     def reduce(self, function: Function, /) -> Function: ...
@@ -396,7 +389,7 @@ class OperatorDecorator:
 
         def decorate(function: Function) -> Function:
             target: Any = function
-            make = side_kernel if _is(function, Operator) else updating_kernel
+            make = side_kernel if is_made_of(function, Operator) else updating_kernel
             setattr(function, KERNEL, make(target, every))
             return function
 
@@ -404,79 +397,3 @@ class OperatorDecorator:
 
 
 operator = OperatorDecorator()
-
-
-def _decorate_source(
-    function: Function, ack: Callable[..., Any] | None, finish: Callable[..., Any] | None, replayable: bool
-) -> Function:
-    finisher = None if finish is None else kernel_of(finish, first=None)
-    if _is(function, Source):
-        if ack is not None:
-            raise KernelError(f"{_name(function)}: a class has a method ack; it is not given one")
-        setattr(function, KERNEL, source_kernel(cast("type[Source] | Source", function), finisher, replayable))
-        return function
-    if not inspect.isclass(function) and callable(function) and reads(function):
-        acknowledge = None if ack is None else lambda context, position: ack(position)
-        setattr(function, KERNEL, reading_kernel(function, acknowledge, finish=finisher, replayable=replayable))
-        return function
-    if ack is not None:
-        raise KernelError(f"{_name(function)}: ack is for a source that reads from a position: read(position, most)")
-    return _decorate(function, finish, replayable, lambda kernel: kernel)
-
-
-def _name(function: object) -> str:
-    return str(getattr(function, "__name__", repr(function)))
-
-
-def _decorator(
-    function: Function | None, finish: Callable[..., Any] | None, replayable: bool, shape: Shape, kind: str = ""
-) -> Function | Callable[[Function], Function]:
-    def decorate(function: Function) -> Function:
-        return _decorate(function, finish, replayable, shape, kind)
-
-    return decorate if function is None else decorate(function)
-
-
-def _decorate(
-    function: Function, finish: Callable[..., Any] | None, replayable: bool, shape: Shape, kind: str = ""
-) -> Function:
-    if _is(function, Source):
-        return _decorate_source(function, None, finish, replayable)
-    for base, name in ((StagedOperator, "staged"), (BatchOperator, "batch")):
-        if _is(function, base) and name != kind:
-            raise KernelError(f"{_name(function)}: a {base.__name__} stands under @operator.{name}(…)")
-    finisher = None if finish is None else kernel_of(finish, first=None)
-    kernel = _kernel(function, finisher, replayable)
-    setattr(function, KERNEL, shape(sinking(kernel) if _is(function, Sink) else kernel))
-    return function
-
-
-def _kernel(function: Any, finish: Kernel | None, replayable: bool) -> Kernel:
-    if not _is(function, Operator):
-        return kernel_of(function, first="inputs", finish=finish, replayable=replayable)
-    return _class_kernel(function, finish, replayable, "write" if _is(function, Sink) else "run")
-
-
-def _is(target: object, base: type[Operator]) -> bool:
-    """Whether it is a class made from `base`, or an instance of one."""
-    return isinstance(target, base) or (inspect.isclass(target) and issubclass(target, base))
-
-
-def _class_kernel(target: type[Operator] | Operator, finish: Kernel | None, replayable: bool, method: str) -> Kernel:
-    """A method is the kernel: of the one instance that is made, or given."""
-    cls = class_of(target, method)
-    bound = MethodType(getattr(cls, method), target)
-    kernel = kernel_of(bound, first="inputs", finish=finish, replayable=replayable)
-
-    def run(context: Context, *given: object) -> Any:
-        return started(context, cls).run(*given)
-
-    def call(context: Context, *given: object) -> Any:
-        return started(context, cls).call(method, *given)
-
-    finish = finish_of(target) if finish is None else finish
-    function = run if method == "run" else call
-    function.__name__ = cls.__name__
-    takes = ("context", *kernel.takes)
-    kernel = replace(kernel, make=maker(target), loops=asynchronous(target))
-    return replace(kernel, function=function, takes=takes, finish=finish)

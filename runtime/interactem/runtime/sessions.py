@@ -14,7 +14,8 @@ from interactem.runtime.errors import KernelError, ParameterError, ParametersErr
 from interactem.runtime.loading import user_traceback
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.secrets import Mask
-from interactem.runtime.testing import InputError, Operator, spec_of
+from interactem.runtime.targets import spec_of
+from interactem.runtime.testing import InputError, Operator
 from interactem.spec import SpecError
 
 __all__ = ["FAILED", "INTERRUPTED", "INVALID", "Outcome", "Request", "Session", "outcome_of", "plain"]

@@ -11,11 +11,10 @@ def test_doubles():
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -25,25 +24,20 @@ from interactem.runtime.calls import Caller
 from interactem.runtime.clocks import Clock
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import Dependencies
-from interactem.runtime.errors import InteractemRuntimeError, KernelError, ParameterError
+from interactem.runtime.errors import InteractemRuntimeError
 from interactem.runtime.ids import file
-from interactem.runtime.kernels import KERNEL, Kernel
+from interactem.runtime.kernels import Kernel
 from interactem.runtime.kinds.batch import paired
 from interactem.runtime.kinds.reduce.rehearsal import Rehearsal
 from interactem.runtime.kinds.rehearsing import read_through
 from interactem.runtime.kinds.transforms import transformed
 from interactem.runtime.kinds.updating import pack_value, unpack_value
-from interactem.runtime.loading import load, with_dependencies
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.path_mapping import map_path, rules_in
-from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
+from interactem.runtime.surroundings import data_directory, own_imports
+from interactem.runtime.targets import Target, folder_of, kernel_at, spec_in, split_mounts
 
 __all__ = ["Clock", "InputError", "Operator", "Target", "call", "update"]
-
-Target = str | Path | Callable[..., Any]
-"""An operator's folder, its `run.py`, or a function under `@operator`."""
-
-DATA_DIRECTORY = "INTERACTEM_DATA_DIRECTORY"
 
 
 class InputError(InteractemRuntimeError, ValueError):
@@ -139,9 +133,9 @@ class Operator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._target = operator
-        self.folder = _folder(operator)
-        self.spec = _spec(self.folder)
-        self.parameters, self._mounts = _split_mounts(self.spec, dict(parameters or {}), dict(mounts or {}))
+        self.folder = folder_of(operator)
+        self.spec = spec_in(self.folder)
+        self.parameters, self._mounts = split_mounts(self.spec, dict(parameters or {}), dict(mounts or {}))
         self.context = Context(operator=self.folder.name, attempt=attempt)
         self.context.path_rules = rules = rules_in(os.environ)
         self._mounts = {name: Path(map_path(rules, str(path))) for name, path in self._mounts.items()}
@@ -164,9 +158,9 @@ class Operator:
             self.context.outputs.mkdir(parents=True, exist_ok=True)
             self.context.work = folder / "work"
             self.context.work.mkdir()
-            stack.enter_context(_data_directory(folder / "data", self._mounts))
+            stack.enter_context(data_directory(folder / "data", self._mounts))
             stack.enter_context(own_imports(self.folder))
-            self.kernel = _kernel(self._target)
+            self.kernel = kernel_at(self._target)
             self._caller = self._calling(self.kernel)
             stack.callback(self._caller.close)
             if self.kernel.reduction is not None:
@@ -384,112 +378,3 @@ def _travelled(message: BytesMessage, port: str | None, message_id: str | None) 
     [arrived] = wire.decode(wire.encode([wire.pack(message, *file(message_id or ""))]), port).messages
     arrived.id = message_id
     return arrived
-
-
-def spec_of(target: Target) -> OperatorSpec | None:
-    """The `operator.json` beside an operator; None where there is none. Raises `SpecError`."""
-    return _spec(_folder(target))
-
-
-def _run_file(path: str | Path) -> Path:
-    path = Path(path)
-    return path / "run.py" if path.is_dir() else path
-
-
-def _folder(target: Target) -> Path:
-    if isinstance(target, str | Path):
-        return _run_file(target).resolve().parent
-    code = getattr(target, "__code__", None)
-    file = _namespace(target).get("__file__") if code is None else code.co_filename
-    return Path.cwd() if file is None else Path(file).resolve().parent
-
-
-def _namespace(target: Callable[..., Any]) -> Mapping[str, Any]:
-    """What is in the module that a function or a class is from."""
-    names: Mapping[str, Any] | None = getattr(target, "__globals__", None)
-    return vars(sys.modules[target.__module__]) if names is None else names
-
-
-def _kernel(target: Target) -> Kernel:
-    if isinstance(target, str | Path):
-        return load(_run_file(target))
-    kernel = getattr(target, KERNEL, None)
-    if not isinstance(kernel, Kernel):
-        raise KernelError(f"{target!r} is not an operator: put @operator above it")
-    return with_dependencies(kernel, _namespace(target))
-
-
-def _spec(folder: Path) -> OperatorSpec | None:
-    file = folder / "operator.json"
-    return parse_operator(file.read_bytes(), str(file)) if file.is_file() else None
-
-
-def _split_mounts(
-    spec: OperatorSpec | None, given: dict[str, Any], mounts: dict[str, str | Path]
-) -> tuple[dict[str, Any], dict[str, Path]]:
-    """The kernel's parameters and, apart from them, the files and folders of its mounts."""
-    if spec is None:
-        return given, {name: Path(path) for name, path in mounts.items()}
-    overrides = {**given, **{name: str(path) for name, path in mounts.items()}}
-    values = _with_connections(spec, overrides)
-    names = [parameter.name for parameter in spec.parameters if parameter.type == "mount"]
-    unfit = [name for name in mounts if name not in names]
-    if unfit:
-        raise ParameterError(unfit[0], "it is not a mount")
-    return (
-        {name: value for name, value in values.items() if name not in names},
-        {name: Path(values[name]) for name in names if name in values},
-    )
-
-
-def _with_connections(spec: OperatorSpec, given: dict[str, Any]) -> dict[str, Any]:
-    """The parameters' values. A connection is given as the dict that the kernel gets."""
-    names = [parameter.name for parameter in spec.parameters if parameter.type == "connection"]
-    connections = {name: given[name] for name in names if isinstance(given.get(name), dict)}
-    overrides = {**given, **dict.fromkeys(connections, "@given.here")}
-    values: dict[str, Any] = resolve_parameters(spec, overrides, path="parameters")
-    missing = [name for name in names if name in values and name not in connections]
-    if missing:
-        raise ParameterError(missing[0], "give the values of the connection, as a dict: connections.json is not read")
-    return {**values, **connections}
-
-
-def linked(folder: Path, mounts: Mapping[str, Path]) -> Path:
-    """Make a data directory with these mounts in it. Raises `ParameterError` where one is not there."""
-    folder.mkdir()
-    for name, path in mounts.items():
-        target = path.expanduser().resolve()
-        if not target.exists():
-            raise ParameterError(name, f"there is nothing at {target}")
-        (folder / name).symlink_to(target)
-    return folder
-
-
-@contextmanager
-def _data_directory(folder: Path, mounts: Mapping[str, Path]) -> Iterator[None]:
-    linked(folder, mounts)
-    before = os.environ.get(DATA_DIRECTORY)
-    os.environ[DATA_DIRECTORY] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[DATA_DIRECTORY]
-        else:
-            os.environ[DATA_DIRECTORY] = before
-
-
-@contextmanager
-def own_imports(folder: Path) -> Iterator[None]:
-    """What an operator imports from its own folder is its own: the next one may have modules of the same names."""
-    path, modules, run = list(sys.path), set(sys.modules), sys.modules.get("run")
-    try:
-        yield
-    finally:
-        sys.path[:] = path
-        for name in set(sys.modules) - modules:
-            file = getattr(sys.modules[name], "__file__", None)
-            if file is not None and Path(file).is_relative_to(folder):
-                del sys.modules[name]
-        if run is not None:
-            sys.modules["run"] = run

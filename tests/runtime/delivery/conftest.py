@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location("delivery_harness", Path(__file__).parent / "harness.py")
+_spec = importlib.util.spec_from_file_location("delivery_harness", Path(__file__).parent / "harness" / "__init__.py")
 harness = importlib.util.module_from_spec(_spec)
 sys.modules["delivery_harness"] = harness
 _spec.loader.exec_module(harness)

@@ -150,7 +150,7 @@ def test_a_state_is_rolled_back_over_large_messages(flow):
 def test_a_full_store_takes_blobs_again_when_others_are_removed(tmp_path):
     nodes = {"s": source(numbers(1)), "k": sink(Collected())}
     made = Flow(lambda plan: NatsBackend(plan, tmp_path, store_bytes=64 * MEBIBYTE), tmp_path, nodes, ["s > k"])
-    storer, call = made.backend.server.storer, made.backend.server.call
+    storer, call = made.backend.server.storer, made.backend.server.do
     subjects = [made.names.blob(0, "x", number) for number in range(12)]
 
     async def fill():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
-from delivery_harness import Collected, message, numbers, sink, source
+from delivery_harness import Collected, Running, message, node, numbers, sink, source
 
 from interactem.runtime import Context, operator
 from interactem.runtime.kernels import KERNEL
@@ -53,15 +54,11 @@ def test_failures_hide_them_where_they_are_stored_and_told(flow, tmp_path, caplo
 
 
 def kernel_node(kernel, **options):
-    from delivery_harness import node
-
     return node(kernel, parameters={"level": 1}, **options)
 
 
 def start_with(made, name, own, folder, mask=None):
     """A replica as its program starts it: with parameters of its own."""
-    import delivery_harness as harness
-
     operator = made.operator(name)
     path = folder / f"slot-own-{name}"
     slot = Slot(path)
@@ -69,7 +66,7 @@ def start_with(made, name, own, folder, mask=None):
     context = Context(name, 0, 1, made.plan.run, folder, mask=mask or Mask())
     kernel = replace(getattr(made.nodes[name].kernel, KERNEL))
     replica = Replica(operator.assignment, kernel, transport, context, parameters=own, slot=slot)
-    running = harness.Running(operator, 0, replica, transport, path, harness.threading.Thread(), None)
-    running.thread = harness.threading.Thread(target=made._live, args=(running,), daemon=True)
+    running = Running(operator, 0, replica, transport, path, threading.Thread(), None)
+    running.thread = threading.Thread(target=made._live, args=(running,), daemon=True)
     made.running.append(running)
     running.thread.start()

@@ -31,7 +31,7 @@ def test_what_is_refused_is_an_error_at_once(tmp_path, monkeypatch, without):
         upstream = replace(made["0.0"], hear=tuple(pair for pair in made["0.0"].hear if not pair[1].startswith(start)))
         return made | {"0.0": upstream, "1.0": replace(own, publish=publish, tell=tell)}
 
-    monkeypatch.setattr(delivery_harness, "all_permissions", fewer)
+    monkeypatch.setattr(delivery_harness.backends, "all_permissions", fewer)
     nodes = {"s": source(numbers(10)), "m": node(forward), "k": sink(Collected())}
     made = Flow(lambda plan: NatsBackend(plan, tmp_path), tmp_path, nodes, ["s > m", "m > k"])
     try:

@@ -8,7 +8,8 @@ from typing import Any
 
 from interactem.runtime import BytesMessage
 from interactem.runtime.cases import run_cases
-from interactem.runtime.testing import Operator, call, spec_of, update
+from interactem.runtime.targets import spec_of
+from interactem.runtime.testing import Operator, call, update
 from interactem.spec import OperatorSpec
 
 

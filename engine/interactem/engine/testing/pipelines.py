@@ -26,7 +26,7 @@ from interactem.runtime.kernels import KERNEL, Kernel
 from interactem.runtime.loading import load
 from interactem.runtime.replica import Replica
 from interactem.runtime.slot import Slot
-from interactem.runtime.testing import linked, own_imports
+from interactem.runtime.surroundings import linked, own_imports
 from interactem.spec import Graph, parse_pipeline
 
 LOOK_SECONDS = 0.005

@@ -10,6 +10,8 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from nats.aio.client import Client
+
 from interactem.engine.broker import EmbeddedBroker
 from interactem.engine.permissions import Permissions
 from interactem.runtime.connections import Address, Storer, connect
@@ -29,6 +31,7 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self.broker: EmbeddedBroker
+        self.client: Client
         self.storer: Storer
 
     def __enter__(self) -> Self:
@@ -47,15 +50,15 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.do(self._client.close())
+        self.do(self.client.close())
         self.do(self.broker.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT)
         self._loop.close()
 
     async def _connect(self) -> None:
-        self._client = await connect(self.address, "test", reconnected=lambda: self.storer.resend())
-        self.storer = Storer(self._client)
+        self.client = await connect(self.address, "test", reconnected=lambda: self.storer.resend())
+        self.storer = Storer(self.client)
         await self.storer.open()
 
     def do(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
