@@ -36,6 +36,13 @@ def yields(inputs, parameters):
         (lambda: operator(threads=1.5)(plain), "whole number from 1"),
         (lambda: operator(threads=True)(plain), "whole number from 1"),
         (lambda: operator(threads=2)(lambda parameters: None), "does not go with source"),
+        (
+            lambda: operator.source(threads=2)(lambda parameters: None),
+            "threads= does not go with source: a source makes",
+        ),
+        (lambda: operator.source(thread=2)(lambda parameters: None), "@operator.source has no option 'thread'"),
+        (lambda: operator.side_input(ordered=True)(lambda: 1), "ordered= does not go with side input: it gives one"),
+        (lambda: operator.staged(processes=2)(plain), "processes= does not go with staged: its stages have their own"),
         (lambda: operator(ordered=True)(lambda context: None), "does not go with source"),
         (lambda: operator(processes=2, finish=lambda context: None)(plain), "does not go with a finish function"),
         (lambda: operator.map(yields), "it is a generator"),

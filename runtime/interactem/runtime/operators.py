@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from interactem.runtime.classes import Operator
 from interactem.runtime.decorating import Function, decorated_source, decorator, is_made_of
+from interactem.runtime.errors import KernelError
 from interactem.runtime.kernels import KERNEL, Kernel
 from interactem.runtime.kinds.batch import batch_kernel
 from interactem.runtime.kinds.classes import side_kernel
 from interactem.runtime.kinds.forms import of_kind, with_mode
-from interactem.runtime.kinds.modes import Mode, required
+from interactem.runtime.kinds.modes import Mode, refuse
 from interactem.runtime.kinds.side_inputs import updating_kernel
 from interactem.runtime.kinds.sinks import sinking
 from interactem.runtime.kinds.staged import staged_kernel
@@ -189,6 +190,9 @@ class OperatorDecorator:
         max_concurrency: int = 1,
         prepare_concurrency: int | None = None,
         output_concurrency: int | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
         ordered: bool = False,
         keep_folders: bool = False,
     ) -> Callable[[Function], Function]:
@@ -205,6 +209,7 @@ class OperatorDecorator:
             "output": max_concurrency if output_concurrency is None else output_concurrency,
         }
         functions = {"prepare": prepare, "output": output}
+        refuse("staged", {"threads": threads, "concurrency": concurrency, "processes": processes})
         mode = Mode(ordered=ordered)
 
         def decorate(target: Function) -> Function:
@@ -236,6 +241,7 @@ class OperatorDecorator:
         transform: Callable[..., Any] | None = None,
         finish: Callable[..., Any] | None = None,
         replayable: bool = True,
+        **unfit: object,
     ) -> Function | Callable[[Function], Function]:
         """Make a source: of a generator or a function as with `@operator`, or of what reads from positions.
 
@@ -246,11 +252,14 @@ class OperatorDecorator:
         `parameters` and `context`. It returns the message, with an event time or keys in its meta, or None for one that
         is not sent. A position counts either way.
         """
+        refuse("source", unfit)
 
         def decorate(function: Function) -> Function:
             decorated_source(function, ack, finish, replayable)
             if transform is not None:
                 made: Kernel = getattr(function, KERNEL)
+                if made.transform is not None:
+                    raise KernelError("a class has a method transform; it is not given one")
                 setattr(function, KERNEL, replace(made, transform=transform_kernel(transform)))
             return function
 
@@ -305,10 +314,6 @@ class OperatorDecorator:
         early: Every | None = None,
         patience: float = 10.0,
         idle: float | None = None,
-        threads: int = 0,
-        concurrency: int = 0,
-        processes: int = 0,
-        ordered: bool = False,
     ) -> Callable[[Function], Function]: ...
     def reduce(
         self,
@@ -323,10 +328,7 @@ class OperatorDecorator:
         early: Every | None = None,
         patience: float = 10.0,
         idle: float | None = None,
-        threads: int = 0,
-        concurrency: int = 0,
-        processes: int = 0,
-        ordered: bool = False,
+        **unfit: object,
     ) -> Function | Callable[[Function], Function]:
         """Make a function the kernel of a reducer: it is called with all messages of one key and window.
 
@@ -353,10 +355,9 @@ class OperatorDecorator:
         """
         from interactem.runtime.kinds.reduce.reduction import reduce_kernel  # others do not pay for it
 
-        mode = Mode(threads, concurrency, processes, ordered)
+        refuse("reduce", unfit)
 
         def decorate(function: Function) -> Function:
-            required(getattr(function, "__name__", repr(function)), "reduce", mode, coroutine=False)
             kernel = reduce_kernel(
                 function,
                 window=window,
@@ -378,7 +379,7 @@ class OperatorDecorator:
     @overload
     def side_input(self, /, *, every: float | None = None) -> Callable[[Function], Function]: ...
     def side_input(
-        self, function: Function | None = None, /, *, every: float | None = None
+        self, function: Function | None = None, /, *, every: float | None = None, **unfit: object
     ) -> Function | Callable[[Function], Function]:
         """Make a side input: a function, or a class made from `SideInput`, that is called every so many seconds.
 
@@ -386,6 +387,7 @@ class OperatorDecorator:
         It takes `parameters` and `context`, or nothing. `every` comes before what `operator.json` says. Raises
         `KernelError`.
         """
+        refuse("side input", unfit)
 
         def decorate(function: Function) -> Function:
             target: Any = function

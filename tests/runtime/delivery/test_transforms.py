@@ -7,7 +7,7 @@ import itertools
 import pytest
 from delivery_harness import Collected, crash_at, message, sink, source
 
-from interactem.runtime import operator
+from interactem.runtime import EndOfStream, Source, operator
 from interactem.runtime.errors import KernelError
 
 
@@ -19,8 +19,24 @@ def stamped(given, parameters, context):
     return given
 
 
+class Numbers(Source):
+    def __init__(self, most=10):
+        self.most = most
+
+    def read(self, position, most):
+        begin = position or 0
+        if begin == self.most:
+            raise EndOfStream
+        return [(message(str(number).encode()), number + 1) for number in range(begin, min(self.most, begin + most))]
+
+    def transform(self, given, parameters, context):
+        return stamped(given, parameters, context) if int(given.data) < self.most else None
+
+
 def counting(reading):
     """Ten numbers: a generator, or what reads from positions."""
+    if isinstance(reading, Numbers) or reading is Numbers:
+        return operator.source(reading)
     if not reading:
 
         @operator.source(transform=stamped)
@@ -32,8 +48,6 @@ def counting(reading):
 
     @operator.source(transform=stamped)
     def read(position, most):
-        from interactem.runtime import EndOfStream
-
         begin = position or 0
         if begin == 10:
             raise EndOfStream
@@ -42,7 +56,9 @@ def counting(reading):
     return read
 
 
-@pytest.mark.parametrize("reading", [False, True], ids=["generator", "reading"])
+@pytest.mark.parametrize(
+    "reading", [False, True, Numbers, Numbers(10)], ids=["generator", "reading", "class", "instance"]
+)
 def test_ids_and_positions_count_what_is_left_out(flow, reading):
     for step in itertools.chain([-1], range(0, 100, 2)):
         out = Collected()
@@ -94,3 +110,8 @@ def test_what_is_no_transform(transform, words):
         @operator.source(transform=transform)
         def count(inputs):
             yield message()
+
+
+def test_a_class_with_a_transform_is_not_given_another():
+    with pytest.raises(KernelError, match="a class has a method transform"):
+        operator.source(transform=stamped)(Numbers)

@@ -14,6 +14,7 @@ from interactem.runtime.errors import KernelError
 from interactem.runtime.kernels import Kernel, kernel_of
 from interactem.runtime.kinds.side_inputs import updating_kernel
 from interactem.runtime.kinds.sources import Source, reading_kernel
+from interactem.runtime.kinds.transforms import transform_kernel
 
 if TYPE_CHECKING:
     from interactem.runtime.context import Context
@@ -80,4 +81,15 @@ def source_kernel(target: type[Source] | Source, finish: Kernel | None, replayab
         replayable=replayable,
         bound=lambda context: partial(started(context, cls).call, "read"),
     )
-    return replace(kernel, make=maker(target), loops=asynchronous(target))
+    return replace(kernel, make=maker(target), loops=asynchronous(target), transform=_transform_of(target, cls))
+
+
+def _transform_of(target: Source | type[Source], cls: type[Operator]) -> Kernel | None:
+    if target.transform is None:
+        return None
+    kernel = transform_kernel(MethodType(cls.transform, target))  # type: ignore[attr-defined]
+
+    def transform(context: Context, *given: object) -> Any:
+        return started(context, cls).call("transform", *given)
+
+    return replace(kernel, function=transform, takes=("context", *kernel.takes))

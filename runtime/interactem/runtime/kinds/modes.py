@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from interactem.runtime.errors import KernelError
 
-__all__ = ["MODES", "NO_MODE", "Mode", "ModeName", "refusal", "required"]
+__all__ = ["MODES", "NO_MODE", "Mode", "ModeName", "refusal", "refuse", "required"]
 
 ModeName = Literal["threads", "concurrency", "processes", "ordered"]
 MODES: tuple[ModeName, ...] = ("threads", "concurrency", "processes", "ordered")
@@ -44,11 +45,13 @@ class Mode:
 
 NO_MODE = Mode()
 _NO_SOURCE = "a source makes its messages one after the other, each at its position"
+_ONE_VALUE = "it gives one value after the other, on its schedule"
 _OWN_POOLS = "its stages have their own: prepare_concurrency, max_concurrency, output_concurrency"
 _ONE_WINDOW = "windows are told one after the other, as they end; a key on its edges divides them among replicas"
 _REFUSED: dict[tuple[str, ModeName], str] = {
     **{("reduce", name): _ONE_WINDOW for name in MODES},
     **{("source", name): _NO_SOURCE for name in MODES},
+    **{("side input", name): _ONE_VALUE for name in MODES},
     ("staged", "threads"): _OWN_POOLS,
     ("staged", "concurrency"): _OWN_POOLS,
     ("staged", "processes"): _OWN_POOLS,
@@ -58,6 +61,15 @@ _REFUSED: dict[tuple[str, ModeName], str] = {
 def refusal(kind: str, mode: ModeName) -> str:
     """Why kernels of this kind cannot have the mode; empty where they can."""
     return _REFUSED.get((kind, mode), "")
+
+
+def refuse(kind: str, options: Mapping[str, object]) -> None:
+    """Options that no kernel of this kind has. Raises `KernelError`, for a mode with the reason."""
+    for name, value in options.items():
+        if name not in MODES:
+            raise KernelError(f"@operator.{kind.replace(' ', '_')} has no option {name!r}")
+        if value:
+            raise KernelError(f"{name}= does not go with {kind}: {refusal(kind, name)}")
 
 
 def required(name: str, kind: str, mode: Mode, *, coroutine: bool) -> None:

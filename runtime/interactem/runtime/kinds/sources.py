@@ -31,7 +31,7 @@ class PositionError(InteractemRuntimeError, TypeError):
 
 
 class Source(Operator):
-    """The base of sources that are classes: override `read`, and `ack` where somebody waits to hear it.
+    """The base of sources that are classes: override `read`, `ack` where somebody waits to hear it, and `transform`.
 
     `read(position, most)` returns or yields up to `most` pairs `(message, next position)`; it may name `parameters` and
     `context` too. `position` is the one behind the last message that was sent, None at first; it may be anything that
@@ -49,6 +49,10 @@ class Source(Operator):
     def ack(self, position: Any) -> Any:
         """Everything that was sent before `position` is stored durably."""
         return None
+
+    transform: Callable[..., Any] | None = None
+    """Where it is a method `transform(self, message)`: each message goes through it, as with `transform=` of
+    `@operator.source`; it may name `parameters` and `context` too."""
 
 
 def reads(function: Callable[..., Any]) -> bool:
