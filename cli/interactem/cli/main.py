@@ -62,6 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _reader_left()
     except typer.TyperException as error:
+        error.message = error.message.removeprefix("Value error, ")  # pydantic's word, which says nothing to a user
         if not as_json:
             error.show()  # type: ignore[attr-defined]  # every error that typer raises shows itself
             return error.exit_code

@@ -28,7 +28,8 @@ OperatorPath = Annotated[
 def new(
     name: Annotated[str | None, typer.Argument(help="The operator's name: its folder's.")] = None,
     kind: Annotated[
-        Literal["map", "stream", "batch", "reduce", "source", "sink", "side-input", "class", "command"] | None,
+        Literal["map", "stream", "batch", "staged", "reduce", "source", "sink", "side-input", "class", "command"]
+        | None,
         typer.Option(help="What its kernel is.  [default: map, source or sink, as its ports say]"),
     ] = None,
     label: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
@@ -61,10 +62,10 @@ def new(
 ) -> None:
     """Make a new operator: a folder with a kernel, a spec, an image and tests that pass.
 
-    Kinds: map, a function of one message; stream, one that yields messages; batch, one of several messages; reduce, one
-    of all messages of a key and a window of time; source, one that reads from where it was; sink, one that says what
-    became of each message; side-input, one on a schedule, whose latest value others look at; class, with start, stop
-    and cleanup; command, an executable.
+    Kinds: map, a function of one message; stream, one that yields messages; batch, one of several messages; staged,
+    three that work on different messages at once; reduce, one of all messages of a key and a window of time; source,
+    one that reads from where it was; sink, one that says what became of each message; side-input, one on a schedule,
+    whose latest value others look at; class, with start, stop and cleanup; command, an executable.
 
     With an --input and no --output it is a sink, with an --output and no --input a source; with neither it has what
     its kind needs, of type any. An --output of a sink is a fallback.

@@ -21,7 +21,11 @@ TYPES = ("str", "int", "float", "bool", "mount", "str-enum")
 
 TEMPLATES = ("operator.json", "Containerfile", "requirements.txt", "README.md")
 FOLDER = "tests"
-_TAKEN = {"operator", "data_directory", *"context inputs key messages most parameters position window".split()}
+_TAKEN = {
+    "operator",
+    "data_directory",
+    *"context inputs key messages most parameters path position prepare put_out window".split(),
+}
 _EXAMPLES: dict[str, Any] = {"str": "text", "int": 1, "float": 1.0, "bool": True}
 _EXAMPLE_FILE = "data/example.txt"
 """In a folder of its own, since every JSON file in `tests/` is a case."""

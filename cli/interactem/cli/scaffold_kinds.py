@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from interactem.cli.failures import InvalidError
 
-Kind = Literal["map", "stream", "batch", "reduce", "source", "sink", "side-input", "class", "command"]
+Kind = Literal["map", "stream", "batch", "staged", "reduce", "source", "sink", "side-input", "class", "command"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Ports = Literal["source", "map", "sink", "none"]
 """What an operator is by its ports alone."""
@@ -16,6 +16,7 @@ ABOUT: dict[Kind, str] = {
     "map": "a function of one message",
     "stream": "a function that yields messages, each sent at once",
     "batch": "a function of several messages, with a result for each",
+    "staged": "three functions that work on different messages at once",
     "reduce": "a function of all messages of one key and window of time",
     "source": "a function that reads from where it was; no inputs",
     "sink": "a function that says what became of each message; outputs are fallbacks",
