@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ class App(Operator):
         if "wait" in self.init_data:
             Path(self.init_data["wait"]).touch()
             time.sleep(60)
+        if "child" in self.init_data:
+            subprocess.Popen(["sleep", self.init_data["child"]])
+        if "die" in self.init_data:
+            os._exit(3)
         if "fail" in self.init_data:
             raise OSError("no licence")
         self.runs = 0
@@ -89,10 +94,11 @@ def app(tmp_path_factory):
 
 @pytest.fixture
 def place(monkeypatch):
-    """A connection file; beside it is `sockets`, the folder that sockets come into."""
+    """A connection file; beside it are `sockets` and `temporary`, the folders that all else comes into."""
     with tempfile.TemporaryDirectory(prefix="daemon-") as folder:  # a socket's path is short
-        (Path(folder) / "sockets").mkdir()
-        monkeypatch.setenv("XDG_RUNTIME_DIR", f"{folder}/sockets")
+        for name, variable in (("sockets", "XDG_RUNTIME_DIR"), ("temporary", "TMPDIR")):
+            (Path(folder) / name).mkdir()
+            monkeypatch.setenv(variable, f"{folder}/{name}")
         file = Path(folder) / "c.json"
         yield file
         if file.exists():
@@ -130,6 +136,19 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def left(place):
+    """What there still is of a daemon."""
+    return [path for path in (place, *place.parent.glob("*/interactem-*")) if path.exists()]
+
+
+def command_lines():
+    lines = set()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            lines.add(file.read_bytes())
+    return lines
 
 
 def daemons():
@@ -236,7 +255,7 @@ def test_it_stays_loaded_and_each_run_has_its_own_end(app, place):
     assert run(place, shell="echo from a child")[1] == "run 6\nfrom a child\n"
 
     assert command("daemon", "stop", "--connection-file", place) == (0, "stop\ncleanup\n", "")
-    assert not place.exists() and not list((place.parent / "sockets").iterdir())
+    assert left(place) == []
 
 
 def test_results_are_never_mixed_up_under_heavy_output(app, place):
@@ -276,8 +295,16 @@ def test_a_failed_start_leaves_nothing(app, place):
     code, out, err = start(app, place, fail=1)
     assert (code, out) == (1, "start ['fail']\ncleanup\n")
     assert err.startswith("error: App.start: its set-up failed: OSError: no licence")
-    assert not place.exists() and not list((place.parent / "sockets").iterdir())
+    assert left(place) == []
     wait_for(lambda: daemons() == before)
+
+
+@pytest.mark.parametrize("how", ["fail", "die"])
+def test_what_a_failed_start_has_started_ends_with_it(app, place, how):
+    seconds = f"{1e6 + os.getpid():.0f}"
+    assert start(app, place, child=seconds, **{how: 1})[0] == 1
+    wait_for(lambda: f"sleep\0{seconds}\0".encode() not in command_lines())
+    assert left(place) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -290,7 +317,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(app, place, number):
     process.communicate(timeout=30)
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     wait_for(lambda: daemons() == before)
-    assert not place.exists() and not list((place.parent / "sockets").iterdir())
+    assert left(place) == []
 
 
 def test_a_second_daemon_on_the_same_file_is_refused(app, place):
@@ -309,7 +336,7 @@ def test_a_daemon_that_was_killed_is_told_and_can_be_started_again(app, place):
     assert run(place, die=1)[0] == 1
     code, _, err = command("daemon", "stop", "--connection-file", place)
     assert code == 1 and "is gone" in err
-    assert not place.exists() and not list((place.parent / "sockets").iterdir())
+    assert left(place) == []
 
 
 def test_sigterm_ends_the_daemon_in_the_middle_of_a_run(app, place):
@@ -334,6 +361,9 @@ def test_it_ends_when_nobody_has_run_it_for_long(app, place):
     [
         ("[1]", "is not a connection file"),
         ("\0\0", "is not a connection file"),
+        ("[" * 50_000, "is not a connection file"),
+        ('{"interactem_daemon": 1, "socket": "x"}', "is not a connection file"),
+        ('{"interactem_daemon": 1, "socket": "/a\\u0000b"}', "is not a connection file"),
         ('{"interactem_daemon": 9, "socket": "/x"}', "is of version 9"),
         (None, "there is no such connection file"),
     ],
@@ -344,6 +374,18 @@ def test_what_is_no_connection_file(place, content, said):
     code, _, err = run(place)
     place.unlink(missing_ok=True)
     assert code == 2 and said in err
+
+
+def test_nothing_is_removed_that_a_connection_file_names_by_mistake(app, place):
+    precious = [place.parent / "interactem-one" / "socket", place.parent / "two" / "file"]
+    for path in precious:
+        path.parent.mkdir(mode=0o700)
+        path.write_text("not ours")
+    named = {"socket": str(precious[0]), "folder": str(precious[1].parent)}
+    place.write_text(json.dumps({"interactem_daemon": 1, **named}))
+    assert start(app, place)[0] == 0
+    assert command("daemon", "stop", "--connection-file", place)[0] == 0
+    assert [path.read_text() for path in precious] == ["not ours"] * 2
 
 
 def test_a_connection_file_of_another_user_is_not_believed(place, monkeypatch):

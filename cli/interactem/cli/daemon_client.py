@@ -62,6 +62,11 @@ def request(connection_file: str, asked: dict[str, Any]) -> int:
 
 def socket_of(connection_file: str) -> str:
     """The path of the daemon's socket. Raises `InvalidError` for what is no connection file of this user's."""
+    path: str = _read(connection_file)["socket"]
+    return path
+
+
+def _read(connection_file: str) -> dict[str, Any]:
     try:
         with open(connection_file, "rb") as file:
             about = os.fstat(file.fileno())
@@ -76,13 +81,14 @@ def socket_of(connection_file: str) -> str:
     try:
         value = json.loads(content)
         version, path = value["interactem_daemon"], value["socket"]
-    except (ValueError, TypeError, KeyError):
-        version = path = None
-    if not isinstance(path, str):
+        good = isinstance(path, str) and os.path.isabs(path) and b"\0" not in os.fsencode(path)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        good = False
+    if not good:
         raise _invalid(f"{connection_file} is not a connection file of a daemon")
     if version != VERSION:
         raise _invalid(f"{connection_file} is of version {version}; this interactem reads {VERSION}")
-    return path
+    return {"socket": path, "folder": value.get("folder")}
 
 
 def connect(connection_file: str) -> socket.socket:
@@ -106,15 +112,37 @@ def connect(connection_file: str) -> socket.socket:
 
 
 def remove_stale(connection_file: str) -> None:
-    """What a daemon that was killed has left: the file, its socket, and the folder that was made for that."""
-    path = socket_of(connection_file)
-    folder = os.path.dirname(path)
-    for remove, what in ((os.unlink, path), (os.rmdir, folder), (os.unlink, connection_file)):
-        try:
-            if what is not folder or os.path.basename(folder).startswith("interactem-"):
-                remove(what)
-        except OSError:
-            continue  # it is gone, or something else is in it by now
+    """What a daemon that was killed has left: the file, its socket, and the folders that were made for it.
+
+    Whatever the file says, nothing is removed but what looks as we make it.
+    """
+    from contextlib import suppress
+    from pathlib import Path
+
+    from interactem.runtime.own_folders import clear_away
+
+    value = _read(connection_file)
+    path = value["socket"]
+    with suppress(OSError):  # it is gone, or something else is in it by now
+        if _is_made(os.path.dirname(path), stat.S_IFDIR):
+            if _is_made(path, stat.S_IFSOCK):
+                os.unlink(path)
+            os.rmdir(os.path.dirname(path))
+    if isinstance(own := value["folder"], str) and _is_made(own, stat.S_IFDIR):
+        clear_away(Path(own))
+    with suppress(OSError):
+        os.unlink(connection_file)
+
+
+def _is_made(path: str, kind: int) -> bool:
+    """Whether there is something of this kind, of this user's and for nobody else, under a name that we give."""
+    try:
+        about = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    named = kind == stat.S_IFSOCK or os.path.basename(path).startswith("interactem-")
+    private = not stat.S_IMODE(about.st_mode) & 0o077
+    return named and private and stat.S_IFMT(about.st_mode) == kind and about.st_uid == os.geteuid()
 
 
 def follow(channel: socket.socket, asked: bytes) -> int:

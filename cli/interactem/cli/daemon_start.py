@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 from interactem.cli import daemon_client
 from interactem.cli.environments import operator_python
 from interactem.cli.failures import FailedError, InvalidError
+from interactem.runtime.own_folders import clear_away, new_folder
 
 LONGEST = 100
 """Bytes of a socket's path: a little less than what systems take."""
@@ -31,17 +33,18 @@ def start_daemon(folder: Path, connection_file: Path, request: Mapping[str, Any]
     python = operator_python(folder)
     with _only_one(place):
         _check_free(place)
-        room = _socket_folder()
+        room, own = _socket_folder(), new_folder()
         try:
             listener = _listen(room / "socket")
-            _write_connection_file(place, room / "socket")
+            _write_connection_file(place, room / "socket", own)
         except BaseException:
-            shutil.rmtree(room, ignore_errors=True)
+            _remove(place, room, own)
             raise
+    command = [str(python), "-m", "interactem.runtime.daemon", str(place), str(room)]
     try:
-        return _start([str(python), "-m", "interactem.runtime.daemon", str(place), str(room)], listener, request)
+        return _start(command, listener, {**request, "own_folder": str(own)})
     except BaseException:  # it never got so far that it could clean up by itself
-        _remove(place, room)
+        _remove(place, room, own)
         raise
 
 
@@ -61,6 +64,8 @@ def _start(command: Sequence[str], listener: socket.socket, request: Mapping[str
             return daemon_client.follow(ours, json.dumps(request).encode())
         except FailedError:
             code = process.wait()
+            with suppress(ProcessLookupError, PermissionError):  # what it had started itself
+                os.killpg(process.pid, signal.SIGKILL)
             raise FailedError(f"the daemon ended while it started, with exit code {code}") from None
 
 
@@ -106,8 +111,8 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _write_connection_file(place: Path, path: Path) -> None:
-    value = {"interactem_daemon": daemon_client.VERSION, "socket": str(path)}
+def _write_connection_file(place: Path, path: Path, own: Path) -> None:
+    value = {"interactem_daemon": daemon_client.VERSION, "socket": str(path), "folder": str(own)}
     made = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -118,9 +123,10 @@ def _write_connection_file(place: Path, path: Path) -> None:
         raise InvalidError(f"{place}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _remove(place: Path, room: Path) -> None:
+def _remove(place: Path, room: Path, own: Path) -> None:
     """What was made for a daemon, where it is still that one's."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError):
         if json.loads(place.read_bytes()).get("socket") == str(room / "socket"):
             place.unlink()
     shutil.rmtree(room, ignore_errors=True)
+    clear_away(own)

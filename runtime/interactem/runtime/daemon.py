@@ -24,6 +24,7 @@ from typing import Any
 
 from interactem.runtime import frames
 from interactem.runtime.cancelling import Cancelling
+from interactem.runtime.own_folders import clear_away
 from interactem.runtime.printed import Printed
 from interactem.runtime.sessions import INTERRUPTED, Outcome, Request, Session, outcome_of, print_message
 
@@ -85,7 +86,10 @@ class Daemon:
         threading.Thread(target=self._listen, args=(self._start,), daemon=True).start()
         outcome = self._do(self._start, self._session.start)
         if outcome.code:
-            return self._end(self._start, outcome)
+            code = self._end(self._start, outcome)
+            if os.getpgrp() == os.getpid():  # nothing is left of a failed start: nor what the operator has started
+                os.killpg(0, signal.SIGKILL)
+            return code
         self._start.answer(outcome)
         self._start.close()
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
@@ -205,9 +209,11 @@ def _is_ours(channel: socket.socket) -> bool:
 
 def remove(connection_file: Path, folder: Path) -> None:
     """What says where we are, where it is still us."""
-    with suppress(OSError, ValueError, AttributeError):
-        if json.loads(connection_file.read_bytes()).get("socket") == str(folder / "socket"):
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        value = json.loads(connection_file.read_bytes())
+        if value["socket"] == str(folder / "socket"):
             connection_file.unlink()
+            clear_away(Path(value["folder"]))
     shutil.rmtree(folder, ignore_errors=True)
 
 

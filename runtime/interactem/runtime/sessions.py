@@ -35,6 +35,8 @@ class Request:
     outputs: Path
     port: str | None
     mask: Mask
+    own_folder: Path | None = None
+    """A folder that is removed at the end; without one, the session makes one."""
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Self:
@@ -46,6 +48,7 @@ class Request:
             outputs=Path(value["outputs"]),
             port=value["port"],
             mask=Mask(value["secrets"]),
+            own_folder=Path(value["own_folder"]) if value.get("own_folder") else None,
         )
 
 
@@ -72,7 +75,11 @@ class Session:
         declared = asked.init_data if spec is None else {parameter.name for parameter in spec.parameters}
         given = {name: value for name, value in asked.init_data.items() if name in declared}
         self._operator = Operator(
-            asked.operator, {**given, **asked.parameters}, outputs=asked.outputs, init_data=asked.init_data
+            asked.operator,
+            {**given, **asked.parameters},
+            outputs=asked.outputs,
+            init_data=asked.init_data,
+            own_folder=asked.own_folder,
         )
         try:
             self._operator.__enter__()

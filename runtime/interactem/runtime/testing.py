@@ -11,7 +11,6 @@ def test_doubles():
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,6 +32,7 @@ from interactem.runtime.kinds.rehearsing import read_through
 from interactem.runtime.kinds.transforms import transformed
 from interactem.runtime.kinds.updating import pack_value, unpack_value
 from interactem.runtime.messages import BytesMessage
+from interactem.runtime.own_folders import WORK, clear_away, new_folder
 from interactem.runtime.path_mapping import map_path, rules_in
 from interactem.runtime.surroundings import data_directory, own_imports
 from interactem.runtime.targets import Target, folder_of, kernel_at, spec_in, split_mounts
@@ -131,6 +131,7 @@ class Operator:
         side_inputs: Mapping[str, Any] | None = None,
         init_data: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
+        own_folder: Path | None = None,
     ) -> None:
         self._target = operator
         self.folder = folder_of(operator)
@@ -145,6 +146,7 @@ class Operator:
         self.context.init_data = dict(self.parameters if init_data is None else init_data)
         self.set_side_inputs(side_inputs or {})
         self._outputs = outputs
+        self._own_folder = own_folder
         self._count = 0
         self._clock = clock
         self._rehearsal: Rehearsal | None = None
@@ -153,10 +155,11 @@ class Operator:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interactem-")))
+            folder = self._own_folder or new_folder()
+            stack.callback(clear_away, folder)
             self.context.outputs = folder / "outputs" if self._outputs is None else self._outputs
             self.context.outputs.mkdir(parents=True, exist_ok=True)
-            self.context.work = folder / "work"
+            self.context.work = folder / WORK
             self.context.work.mkdir()
             stack.enter_context(data_directory(folder / "data", self._mounts))
             stack.enter_context(own_imports(self.folder))

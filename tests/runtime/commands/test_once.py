@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import uuid
 
@@ -223,10 +224,13 @@ def test_the_working_folder_of_a_failure_is_kept_when_asked(make, tmp_path):
         (kept,) = [path for path in started.context.work.iterdir() if path.name.startswith("kept-")]
         assert (kept / "place").is_file()
         assert raised.value.__notes__ == [f"its working folder is kept: {kept}"]
+    assert [path.name for path in kept.parents[1].rglob("*")] == ["work", kept.name, "place"]
+    shutil.rmtree(kept.parents[1])
     with Operator(make(arguments=["false"])) as started:
         with pytest.raises(CommandError):
             started.handle(given(b"x"))
         assert list(started.context.work.iterdir()) == []
+    assert not started.context.work.exists()
 
 
 def test_the_environment_tells_nothing_of_the_runtime(make, monkeypatch):

@@ -346,7 +346,9 @@ def children(pid):
         return []
 
 
-def test_a_worker_that_is_killed_costs_nothing(place):
+def test_a_worker_that_is_killed_costs_nothing_and_leaves_nothing(place, monkeypatch):
+    (place / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(place / "temporary"))
     write(place, {"data": "a"}, {"data": "wait"}, {"data": "b"})
     process = begin(place)
     wait_for((place / "outputs" / "waits").exists)
@@ -356,6 +358,7 @@ def test_a_worker_that_is_killed_costs_nothing(place):
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert [result["status"] for result in results(place)] == ["success"] * 3
+    assert list((place / "temporary").iterdir()) == []
 
 
 def test_a_growing_file_is_followed_also_one_that_is_replaced(place):

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from interactem.runtime.own_folders import clear_away, new_folder
 from interactem.runtime.tasks import talking
 from interactem.runtime.tasks.reading import Line
 from interactem.runtime.tasks.slots import TaskSlot
@@ -50,6 +51,7 @@ class WorkerProcess:
     """Start it from a thread that lives as long as the worker should."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
+        self._folder = new_folder()
         self.slot = TaskSlot.make()
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
@@ -70,7 +72,7 @@ class WorkerProcess:
                 pass_fds=descriptors,
                 start_new_session=True,
             )
-        self._send(request)
+        self._send({**request, "own_folder": str(self._folder)})
 
     # giving
 
@@ -167,6 +169,7 @@ class WorkerProcess:
         self.signal(signal.SIGKILL)  # what it has left behind
         self.channel.close()
         self.slot.close()
+        clear_away(self._folder)
         return code
 
 
