@@ -62,13 +62,17 @@ def new(
 ) -> None:
     """Make a new operator: a folder with a kernel, a spec, an image and tests that pass.
 
-    Kinds: map, a function of one message; stream, one that yields messages; batch, one of several messages; staged,
-    three that work on different messages at once; reduce, one of all messages of a key and a window of time; source,
-    one that reads from where it was; sink, one that says what became of each message; side-input, one on a schedule,
-    whose latest value others look at; class, with start, stop and cleanup; command, an executable.
+    Kinds: map, a function of one message; stream, one that yields messages;
+    batch, one of several messages; staged, three that work on different
+    messages at once; reduce, one of all messages of a key and a window of
+    time; source, one that reads from where it was; sink, one that says what
+    became of each message; side-input, one on a schedule, whose latest value
+    others look at; class, with start, stop and cleanup; command, an
+    executable.
 
-    With an --input and no --output it is a sink, with an --output and no --input a source; with neither it has what
-    its kind needs, of type any. An --output of a sink is a fallback.
+    With an --input and no --output it is a sink, with an --output and no
+    --input a source; with neither it has what its kind needs, of type any. An
+    --output of a sink is a fallback.
     """
     from interactem.cli import creation
     from interactem.cli.output import print_json, say

@@ -132,8 +132,9 @@ def run(
 ) -> int:
     """Run a pipeline, with its progress, to its end. Ctrl-C drains it; twice stops it now.
 
-    Exits with 0 for a completed run without dead letters, 1 for one that failed, 2 for invalid input before anything
-    was started, 130 where you interrupted it.
+    Exits with 0 for a completed run without dead letters, 1 for one that
+    failed, 2 for invalid input before anything was started, 130 where you
+    interrupted it.
     """
     from interactem.cli import running
     from interactem.cli.path_rules import read_path_rules
@@ -199,9 +200,10 @@ def attach(
 ) -> int:
     """Follow a run that was detached: its progress, what its replicas print, and how it ends. Ctrl-C leaves it running.
 
-    Where its supervisor was killed, its broker and replicas work on for a minute (or INTERACTEM_UNATTENDED_SECONDS).
-    Within that time this gives it a new supervisor, which goes on with them as they are. Later they have ended by
-    themselves: go on with pipeline resume.
+    Where its supervisor was killed, its broker and replicas work on for a
+    minute (or INTERACTEM_UNATTENDED_SECONDS). Within that time this gives it
+    a new supervisor, which goes on with them as they are. Later they have
+    ended by themselves: go on with pipeline resume.
 
     Exits as pipeline run does; with 130 where you left it.
     """
@@ -279,7 +281,8 @@ def trigger(
 ) -> int:
     """Poke the replicas of an operator of a run that goes on. Says what each of them did.
 
-    The kernel is called without a message: once, or, where the trigger's mode is drain, until it returns nothing.
+    The kernel is called without a message: once, or, where the trigger's mode
+    is drain, until it returns nothing.
     """
     from interactem.cli import following
 
