@@ -7,6 +7,7 @@ from bench.rows.latency import LATENCY
 from bench.rows.memory import MEMORY
 from bench.rows.replicas import REPLICAS
 from bench.rows.science import SCIENCE
+from bench.rows.single import ADDED_LINES, DAEMON_RUN, FILE_TASKS
 from bench.rows.small import DURABLE, SMALL
 from bench.rows.start import START
 
@@ -26,5 +27,8 @@ ROWS: tuple[Row, ...] = (
     SCIENCE,
     START,
     TWO_HOPS,
+    FILE_TASKS,
+    ADDED_LINES,
+    DAEMON_RUN,
     MEMORY,
 )
