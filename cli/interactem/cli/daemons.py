@@ -52,7 +52,9 @@ def start(
     outputs: Annotated[Path, typer.Option(help="The folder for the files that a sink writes.")] = Path("outputs"),
     idle_timeout: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="SECONDS", help="Stop it when nobody has run it for so long.  [default: never]"),
+        typer.Option(
+            min=0.1, max=1e9, metavar="SECONDS", help="Stop it when nobody has run it for so long.  [default: never]"
+        ),
     ] = None,
     path_mapping: PathMapping = None,
 ) -> int:
