@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from interactem.cli.failures import InvalidError
+from interactem.cli.failures import InvalidError, counted
 from interactem.runtime.errors import PathMappingError
 from interactem.runtime.path_mapping import VARIABLE, PathRule, parse_rules, rules_text
 
@@ -21,7 +21,7 @@ def read_path_rules(given: str | None) -> tuple[PathRule, ...]:
         return parse_rules(text)
     except PathMappingError as error:
         problems = [f"--path-mapping-rules: {problem}" for problem in error.problems]
-        raise InvalidError(problems[0] if len(problems) == 1 else f"{len(problems)} problems", problems) from None
+        raise InvalidError(counted(problems), problems) from None
 
 
 def hand_on(given: str | None) -> None:

@@ -293,12 +293,18 @@ def test_what_a_command_leaves_behind_ends_with_it(make, running, way):
 
 
 @linux
-def test_the_spawner_that_is_killed_costs_one_attempt(make):
-    with Operator(
-        make("import os, signal, sys\nif sys.stdin.read(): os.kill(os.getppid(), signal.SIGKILL)")
-    ) as started:
+def test_the_spawner_that_is_killed_costs_one_attempt(make, running):
+    mark = uuid.uuid4().hex
+    tool = f"""
+import os, signal, subprocess, sys
+if sys.stdin.read():
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(999)", "{mark}"])
+    os.kill(os.getppid(), signal.SIGKILL)
+"""
+    with Operator(make(tool)) as started:
         with pytest.raises(CommandError, match="SIGKILL"):
             started.handle(given(b"x"))
+        assert running(mark) == []
         assert [made.data for made in started.handle(given())] == [b""]
 
 

@@ -36,6 +36,8 @@ class Spawner:
         self._numbers = 0
         self._heard = b""
         self._codes: dict[int, int | None] = {}
+        self._groups: dict[int, int] = {}
+        """Of the commands that run."""
 
     @property
     def channel(self) -> int:
@@ -58,6 +60,8 @@ class Spawner:
         while True:
             for answer in self._answers():  # its end may be told with its start
                 if answer.get("started") == number:
+                    if self._codes[number] is None:
+                        self._groups[number] = answer["pid"]
                     return number
                 if answer.get("failed") == number:
                     del self._codes[number]
@@ -84,6 +88,7 @@ class Spawner:
 
     def close(self) -> None:
         """End everything."""
+        self._groups.clear()
         if self._channel is not None:
             self._channel.close()
             self._channel = None
@@ -126,11 +131,16 @@ class Spawner:
             raise self._lost()
         *lines, self._heard = (self._heard + read).split(b"\n")
         answers = [json.loads(line) for line in lines]
-        self._codes.update({answer["ended"]: answer["code"] for answer in answers if "ended" in answer})
+        for answer in answers:
+            if "ended" in answer:
+                self._codes[answer["ended"]] = answer["code"]
+                self._groups.pop(answer["ended"], None)
         return answers
 
     def _lost(self) -> ConnectionError:
-        """Somebody has ended it, and what it had started with it. The next command gets another."""
+        """Somebody has ended it, and what it had started ends with it. The next command gets another."""
+        for group in self._groups.values():
+            _kill_group(group)
         self.close()
         self._codes.update({number: -signal.SIGKILL for number, code in self._codes.items() if code is None})
         return ConnectionAbortedError("the process that starts commands was killed, and its commands with it")
