@@ -142,11 +142,12 @@ def _with_typed(
     return lambda message, parameters: invoke(message, typed(parameters))
 
 
-async def limited(coroutine: Any, seconds: float) -> Any:
+async def limited(coroutine: Any, seconds: float, limit_of_call: float | None = None) -> Any:
+    """`seconds` are what is left of the limit that a call has, where it has begun before."""
     try:
         async with asyncio.timeout(seconds) as limit:
             return await coroutine
     except TimeoutError:
         if limit.expired():
-            raise TimeoutError(f"the kernel took longer than its limit of {seconds:g} s") from None
+            raise TimeoutError(f"the kernel took longer than its limit of {limit_of_call or seconds:g} s") from None
         raise

@@ -139,6 +139,23 @@ class Deliveries:
         if self._leases or self._views.kept:
             self._views.check(self._leases)
 
+    def _stand(self) -> float:
+        """Wait for room in the outbox, maybe in the middle of a call: neither its time nor an attempt at its message.
+
+        Returns the seconds that it took.
+        """
+        if not self._outbox.full:
+            return 0.0
+        current, caller = self._slot.current, self._caller
+        number, armed = current[0], caller.armed
+        current[0] = 0
+        caller.disarm()
+        waited = self._hearing.wait_for_room()
+        current[0] = number
+        if armed:
+            caller.arm()
+        return waited
+
     def _fetch(self, batch: Batch) -> bool:
         """Fill in data that is stored apart; False where it is not needed any more."""
         edge = batch.delivery.edge

@@ -173,13 +173,13 @@ class Inputs(Deliveries):
         """What one call made, where it is not just one message for every port. Returns the weight added to `made`."""
         (series, number), edge = batch.ids[index], batch.delivery.edge
         begun = len(made)
+        at_once = self._caller.kernel.generator and not again
         weight = 0
         try:
             for count, result in enumerate(self._caller.messages(results)):
                 name = output_id(series, number, edge, count)
                 weight += self._packing.pack_into(made, result, *name, batch.messages[index])
-                if weight > BATCH_BYTES and not again and self._send(made):
-                    # a generator's messages go out as it yields them; their ids make a second time harmless
+                if at_once and self._send(made):  # their ids make a second time harmless
                     begun = weight = 0
             return weight
         except BaseException:
@@ -195,10 +195,7 @@ class Inputs(Deliveries):
         if made:
             self._outbox.send(made.copy(), weight_of(made))
             made.clear()
-        if self._outbox.full:
-            number, self._slot.current[0] = self._slot.current[0], 0  # a process killed while it waits is no attempt
-            self._waited += self._hearing.wait_for_room()
-            self._slot.current[0] = number
+        self._waited += self._stand()
         return True
 
     def _keep(self, batch: Batch, indexes: range, made: list[Sent]) -> None:

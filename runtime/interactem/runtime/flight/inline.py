@@ -35,22 +35,18 @@ class Inline:
         self._caller.arm()
         token = current.set(self._seat.context)
         try:
-            if self._caller.kernel.coroutine:
-                self._run(self._seat.call_later(flight))
-            else:
-                self._seat.call(flight)
+            self._seat.call(flight, self._run if self._caller.kernel.coroutine else None)
         finally:
             current.reset(token)
             self._caller.disarm()
         self._land(flight)
 
-    def _run(self, coroutine: Any) -> None:
+    def _run(self, coroutine: Any) -> Any:
         if self._context.loop is not None:
-            self._context.loop.run(coroutine)
-            return
+            return self._context.loop.run(coroutine)
         if self._runner is None:
             self._runner = asyncio.Runner()
-        self._runner.run(coroutine)
+        return self._runner.run(coroutine)
 
     def close(self) -> None:
         if self._runner is not None:

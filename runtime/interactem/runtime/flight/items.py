@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from interactem.runtime.batches import Batch
 from interactem.runtime.failures import Failure
+from interactem.runtime.flight.parts import Parts
+from interactem.runtime.flight.watch import Watch
 from interactem.runtime.ids import Run, Series
 from interactem.runtime.messages import BytesMessage
 
@@ -25,7 +27,10 @@ class Opened:
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A message. `failed` counts the attempts at it before, `place` is its number among all that came."""
+    """A message. `failed` counts the attempts at it before, `place` is its number among all that came.
+
+    `sent` counts what a generator has yielded for it in this attempt that is on its way.
+    """
 
     opened: Opened
     index: int
@@ -34,6 +39,7 @@ class Item:
     arrived: float
     failed: int = 0
     alone: bool = False
+    sent: int = 0
 
     @property
     def edge(self) -> int:
@@ -50,19 +56,21 @@ class Flight:
     """One call of the kernel, with one message or, of a batch kernel, several.
 
     Once it has landed, `outcomes` has for each what the kernel has made of it, or the exception that it has raised, or
-    a `Told`; `fatal` is what ends the replica. `shared` says that all have failed by one and the same call. `begun` is
-    when a call began that goes on, else 0.
+    a `Told`; `fatal` is what ends the replica. `shared` says that all have failed by one and the same call. What a
+    generator yields goes through `parts` where it is sent as it is yielded; `refused` is why something of it cannot be.
     """
 
     items: list[Item]
     parameters: Any
-    begun: float = 0.0
+    watch: Watch = field(default_factory=Watch)
     seconds: float = 0.0
     outcomes: list[Any] = field(default_factory=list)
     fatal: BaseException | None = None
     shared: bool = False
     calls: list[tuple[int, int, list[Run]]] = field(default_factory=list)
     """Its messages as the crash slot names them: edge, attempt and ids."""
+    parts: Parts | None = None
+    refused: Failure | None = None
 
     @property
     def messages(self) -> list[BytesMessage]:

@@ -40,6 +40,13 @@ class Pipe:
         pickled = self._read(length)
         return pickle.loads(pickled, buffers=[self._read(size) for size in sizes])
 
+    def tell(self, yes: bool) -> None:
+        """One bit."""
+        self.socket.sendall(b"\1" if yes else b"\0")
+
+    def told(self) -> bool:
+        return bool(self._read(1)[0])
+
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)
         view, done = memoryview(data), 0

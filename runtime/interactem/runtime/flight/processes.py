@@ -21,7 +21,8 @@ from interactem.runtime.context import Context
 from interactem.runtime.errors import ConcurrentStateError, KernelError, SetUpError, WorkerError
 from interactem.runtime.flight.items import Flight, Land, Told
 from interactem.runtime.flight.pipes import Pipe, result_of, value_of_message
-from interactem.runtime.flight.worker import Answer, Surroundings, Task
+from interactem.runtime.flight.seats import handed
+from interactem.runtime.flight.worker import Answer, Part, Surroundings, Task
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.telling import Telling
 
@@ -175,8 +176,7 @@ class _Worker:
         self._calling = True
         try:
             self._send(flight)
-            self._pipe.socket.settimeout(self._limit or None)
-            answer: Answer = self._pipe.receive()
+            answer = self._answer_to(flight)
         except TimeoutError:
             self._process.kill()
             self._process.wait()
@@ -194,12 +194,28 @@ class _Worker:
         self._note(flight, answer)
         return False
 
+    def _answer_to(self, flight: Flight) -> Answer:
+        """What the call has come to; what it yields before is handed on."""
+        watch = flight.watch
+        watch.start()
+        try:
+            while True:
+                left = max(0.001, self._limit - watch.seconds) if self._limit else None
+                self._pipe.socket.settimeout(left)
+                answer: Answer | Part = self._pipe.receive()
+                if isinstance(answer, Answer):
+                    return answer
+                self._pipe.tell(handed(flight, result_of(answer.value)))
+        finally:
+            watch.stop()
+
     def _send(self, flight: Flight) -> None:
         new = flight.parameters if flight.parameters != self._sent else None
         self._pipe.socket.settimeout(None)
         sides = dict(self._context.side_inputs)
         told = {name: value for name, value in sides.items() if self._sides.get(name) is not value}
-        self._pipe.send(Task([value_of_message(one) for one in flight.messages], flight.attempt, new, told))
+        messages = [value_of_message(one) for one in flight.messages]
+        self._pipe.send(Task(messages, flight.attempt, new, told, streams=flight.parts is not None))
         self._sent, self._sides = flight.parameters, sides
 
     def _note(self, flight: Flight, answer: Answer) -> None:

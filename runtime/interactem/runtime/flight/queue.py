@@ -48,13 +48,20 @@ class Queue:
         self._items.append(item)
 
     def add_first(self, item: Item) -> None:
-        """Before all others."""
+        """Before all that came later."""
         self._bytes += len(item.message.data)
-        self._items.appendleft(item)
+        items = self._items
+        at = next((at for at, other in enumerate(items) if other.place > item.place), len(items))
+        items.insert(at, item)
 
     def add_later(self, item: Item, at: float) -> None:
-        """Not before the time `at`, and then before all others."""
+        """Not before the time `at`, and then before all that came later."""
         heapq.heappush(self._later, (at, item.place, item))
+
+    @property
+    def alone_later(self) -> int | None:
+        """The first place of what is not tried yet, and then alone; None where there is no such thing."""
+        return min([place for _, place, item in self._later if item.alone], default=None)
 
     def take(self, now: float, in_flight: int, stop: int | None = None) -> list[Item]:
         """Those that go now, together; none where it is not time. Places from `stop` on do not go."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
-import time
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 from interactem.runtime.calls import limited
 from interactem.runtime.context import Context
 from interactem.runtime.flight.items import Flight
+from interactem.runtime.flight.watch import Watch
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.kinds.batch import gathered, paired
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.typed_parameters import TypedParameters
 
-__all__ = ["Seat"]
+__all__ = ["Seat", "handed"]
 
 
 class Seat:
@@ -33,11 +37,18 @@ class Seat:
         self._timeout = timeout
         self._typed = None if kernel.model is None else TypedParameters(kernel.model)
 
-    def call(self, flight: Flight) -> None:
-        """Of a plain function."""
+    def call(self, flight: Flight, run: Callable[[Any], Any] | None = None) -> None:
+        """Of a plain function; of a coroutine where somebody says how it is `run`."""
         self._sit(flight)
+        messages, parameters = flight.messages, flight.parameters
         try:
-            flight.outcomes = self.answer(flight.messages, flight.parameters)
+            if flight.parts is not None:
+                self.stream(messages, parameters, flight.watch, partial(handed, flight), run)
+                flight.outcomes = [None]
+            elif run is not None:
+                flight.outcomes = run(self.answer_later(messages, parameters))
+            else:
+                flight.outcomes = self.answer(messages, parameters)
         except Exception as error:
             flight.fail(error)
         except BaseException as error:
@@ -46,10 +57,14 @@ class Seat:
             self._rise(flight)
 
     async def call_later(self, flight: Flight) -> None:
-        """Of a coroutine."""
+        """Of a coroutine, in its event loop."""
         self._sit(flight)
         try:
-            flight.outcomes = await self.answer_later(flight.messages, flight.parameters)
+            if flight.parts is None:
+                flight.outcomes = await self.answer_later(flight.messages, flight.parameters)
+            else:
+                await self._stream_later(flight)
+                flight.outcomes = [None]
         except Exception as error:
             flight.fail(error)
         except BaseException as error:
@@ -66,6 +81,46 @@ class Seat:
         returned = gathered(self._called(messages, parameters), generator=self._kernel.generator)
         return self._results(messages, await (returned if self._timeout is None else limited(returned, self._timeout)))
 
+    def stream(
+        self,
+        messages: Sequence[BytesMessage],
+        parameters: Any,
+        watch: Watch,
+        hand: Callable[[Any], bool],
+        run: Callable[[Any], Any] | None,
+    ) -> None:
+        """Hand over what the kernel yields, one by one, until it ends or `hand` says that no more is wanted.
+
+        An asynchronous generator is `run` from one to the next. Raises what the kernel and `hand` raise.
+        """
+        yielded: Generator[Any, None, None] = self._called(messages, parameters)
+        with closing(yielded if run is None else self._stepped(yielded, watch, run)) as parts:
+            for part in parts:
+                if not hand(part):
+                    return
+
+    def _stepped(self, yielded: Any, watch: Watch, run: Callable[[Any], Any]) -> Generator[Any, None, None]:
+        try:
+            with suppress(StopAsyncIteration):
+                while True:
+                    yield run(self._limited(anext(yielded), watch))
+        finally:
+            run(yielded.aclose())
+
+    async def _stream_later(self, flight: Flight) -> None:
+        yielded = self._called(flight.messages, flight.parameters)
+        try:
+            with suppress(StopAsyncIteration):
+                while await _handed_later(flight, await self._limited(anext(yielded), flight.watch)):
+                    pass
+        finally:
+            await yielded.aclose()
+
+    def _limited(self, step: Awaitable[Any], watch: Watch) -> Awaitable[Any]:
+        """What a generator does up to what it yields next, within what is left of the call's time."""
+        timeout = self._timeout
+        return step if timeout is None else limited(step, timeout - watch.seconds, timeout)
+
     def take(self, messages: Sequence[BytesMessage], attempt: int) -> None:
         """The context is about these from now on."""
         self.context.attempt = attempt
@@ -77,11 +132,10 @@ class Seat:
 
     def _sit(self, flight: Flight) -> None:
         self.take(flight.messages, flight.attempt)
-        flight.begun = time.perf_counter()
+        flight.watch.start()
 
     def _rise(self, flight: Flight) -> None:
-        flight.seconds = time.perf_counter() - flight.begun
-        flight.begun = 0.0
+        flight.seconds = flight.watch.stop()
         self.leave()
 
     def _called(self, messages: Sequence[BytesMessage], parameters: Any) -> Any:
@@ -104,3 +158,29 @@ def _flat(parts: Iterable[Any]) -> list[Any]:
         elif part is not None:
             flat.append(part)
     return flat
+
+
+def handed(flight: Flight, part: Any) -> bool:
+    """Hand over what was yielded, and wait until more can be. Returns whether more is wanted."""
+    parts = flight.parts
+    if parts is None:
+        return False
+    if not parts.add(part):
+        room = threading.Event()
+        with flight.watch.standing():
+            parts.when_room(room.set)
+            room.wait()
+    return not parts.ended
+
+
+async def _handed_later(flight: Flight, part: Any) -> bool:
+    """The same in an event loop, where others go on meanwhile."""
+    parts = flight.parts
+    if parts is None:
+        return False
+    if not parts.add(part):
+        room, loop = asyncio.Event(), asyncio.get_running_loop()
+        with flight.watch.standing():
+            parts.when_room(lambda: loop.call_soon_threadsafe(room.set))
+            await room.wait()
+    return not parts.ended

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -37,12 +36,11 @@ class _Passage:
     def begin(self, stage: Stage) -> Any:
         """Call the stage: what it returns, a coroutine too."""
         current.set(self.context)
-        self.flight.begun = time.perf_counter()
+        self.flight.watch.start()
         return stage.kernel.function(*stage.arguments(self.value, self.flight.parameters, self.context))
 
     def end(self) -> None:
-        self.flight.seconds += time.perf_counter() - self.flight.begun
-        self.flight.begun = 0.0
+        self.flight.seconds += self.flight.watch.stop()
 
 
 Next = Callable[[_Passage], None]

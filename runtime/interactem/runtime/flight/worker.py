@@ -1,7 +1,8 @@
 """`python -m interactem.runtime.flight.worker FD PARENT`: calls a kernel for its replica, in a process of its own.
 
-On the socket with that number comes a `Task` first that says what the kernel is and how its surroundings are, and is
-answered once it is set up; then one task after the other. Its end ends the process.
+On the socket with that number come its `Surroundings` first, which are answered once it is set up; then one `Task`
+after the other. What a generator yields comes back as one `Part` after the other, each of which is answered with
+whether more is wanted, before the task's `Answer`. The socket's end ends the process.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import logging
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from interactem.runtime.errors import LoadError, SetUpError, StateError
 from interactem.runtime.failures import Failure
 from interactem.runtime.flight.pipes import Pipe, message_of, value_of_result
 from interactem.runtime.flight.seats import Seat
+from interactem.runtime.flight.watch import Watch
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.loading import load
 from interactem.runtime.logs import carry
@@ -33,7 +34,10 @@ from interactem.runtime.path_mapping import PathRule
 from interactem.runtime.secrets import Mask
 from interactem.runtime.tether import die_with_parent
 
-__all__ = ["Answer", "Surroundings", "Task", "main"]
+__all__ = ["Answer", "Part", "Surroundings", "Task", "main"]
+
+_AHEAD = 16
+"""So many parts are sent before the first of them is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,15 @@ class Task:
     parameters: dict[str, Any] | None
     side_inputs: dict[str, Any]
     """Those whose values are new."""
+    streams: bool = False
+    """Whether what is yielded is sent part by part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a generator has yielded once."""
+
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +144,8 @@ class _Work:
         self._parameters: dict[str, Any] = {}
         self._told: dict[str, Any] = seat.context.telling.to_value()
         self._runner: asyncio.Runner | None = None
+        self._watch = Watch()
+        self._ahead = 0
 
     def go_on(self) -> None:
         """Until the other end is gone. Raises `EOFError` then."""
@@ -139,34 +154,58 @@ class _Work:
             if task.parameters is not None:
                 self._parameters = task.parameters
             self._seat.context.side_inputs.update(task.side_inputs)
-            self._pipe.send(self._answer([message_of(value) for value in task.messages], task.attempt))
+            self._pipe.send(self._answer([message_of(value) for value in task.messages], task.attempt, task.streams))
 
-    def _answer(self, messages: list[BytesMessage], attempt: int) -> Answer:
+    def _answer(self, messages: list[BytesMessage], attempt: int, streams: bool) -> Answer:
         self._seat.take(messages, attempt)
-        begun = time.perf_counter()
+        self._watch.start()
         try:
-            results = self._call(messages)
-            seconds = time.perf_counter() - begun
+            results = self._stream(messages) if streams else self._call(messages)
+            seconds = self._watch.stop()
             return Answer([self._outcome(result) for result in results], seconds=seconds, told=self._new())
         except StateError:
             return Answer([], state=True)
         except Exception as error:
             failure = Failure.of(error, attempt)
-            seconds = time.perf_counter() - begun
-            return Answer([], raised=(failure.error, failure.traceback), seconds=seconds, told=self._new())
+            told = failure.error, failure.traceback
+            return Answer([], raised=told, seconds=self._watch.stop(), told=self._new())
         finally:
             self._seat.leave()
 
     def _call(self, messages: list[BytesMessage]) -> list[Any]:
         if not self._coroutine:
             return self._seat.answer(messages, self._parameters)
-        answer = self._seat.answer_later(messages, self._parameters)
+        results: list[Any] = self._run(self._seat.answer_later(messages, self._parameters))
+        return results
+
+    def _run(self, coroutine: Any) -> Any:
         if self._seat.context.loop is not None:
-            results: list[Any] = self._seat.context.loop.run(answer)
-            return results
+            return self._seat.context.loop.run(coroutine)
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(answer)
+        return self._runner.run(coroutine)
+
+    def _stream(self, messages: list[BytesMessage]) -> list[Any]:
+        """Send what the kernel yields as it is yielded; what is left of the call is nothing."""
+        run = self._run if self._coroutine else None
+        try:
+            self._seat.stream(messages, self._parameters, self._watch, self._hand, run)
+        finally:
+            while self._ahead:
+                self._hear()
+        return [None]
+
+    def _hand(self, part: Any) -> bool:
+        """Whether more is wanted, as far as that is known."""
+        value = Part(value_of_result(part))
+        with self._watch.standing():
+            self._pipe.send(value)
+            self._ahead += 1
+            return self._ahead < _AHEAD or self._hear()
+
+    def _hear(self) -> bool:
+        self._ahead -= 1
+        return self._pipe.told()
 
     def _outcome(self, result: Any) -> tuple[Any, ...]:
         try:
