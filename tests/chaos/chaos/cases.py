@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from chaos.checking import Counts, Lane, Outcome, Verdict, compare, letters
+from chaos.engines import Engine
 from chaos.injecting import Injector
 from chaos.runs import CommandError, DetachedRun, Run
 from chaos.schedules import PACE, Fault, schedule
@@ -91,20 +92,22 @@ class StoppedError(RuntimeError):
     """Somebody wants no more of it."""
 
 
-def carry_out(case: Case, folder: Path, surroundings: Path, stop: threading.Event) -> Report:
-    """Run it in `folder`, which is gone afterwards unless something is wrong.
+def carry_out(
+    case: Case, folder: Path, surroundings: Path, stop: threading.Event, engine: Engine | None = None
+) -> Report:
+    """Run it in `folder`, which is gone afterwards unless something is wrong. With an `engine`, in containers of it.
 
     Raises nothing that a run can cause, and `StoppedError` soon after `stop` is set.
     """
     folder.mkdir(parents=True)
-    (folder / "operators").symlink_to(OPERATORS)
+    (folder / "operators").symlink_to(OPERATORS if engine is None else engine.operators)
     pipeline = folder / "pipeline.json"
     pipeline.write_text(json.dumps(case.shape.pipeline(case.count, case.rate)))
     begun = time.monotonic()
     with ExitStack() as stack:
         server = stack.enter_context(Server(folder / "server")) if case.proxied else None
         kind = DetachedRun if case.shape.detached else Run
-        run = kind(folder, surroundings, broker_url=server.url if server else None)
+        run = kind(folder, surroundings, broker_url=server.url if server else None, engine=engine)
         stack.callback(run.end)
         injector = Injector(run, server)
         problems = _Disturbance(case, run, injector, stop).carry_out(pipeline)

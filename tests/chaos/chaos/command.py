@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from chaos.campaign import Total, kinds, plan
-from chaos.cases import Case, Report, carry_out
-from chaos.runs import INTERACTEM, make_surroundings
+from chaos.cases import OPERATORS, Case, Report, carry_out
+from chaos.engines import ENGINES, Engine
+from chaos.runs import INTERACTEM, CommandError, make_surroundings
 from chaos.shapes import SHAPES, named
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +42,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [shape.name for shape in SHAPES]
     parser.add_argument("--jobs", type=_positive, default=JOBS, help=f"runs at once (default {JOBS})")
     parser.add_argument("--shape", action="append", choices=names, help="only this one; may be given again")
+    parser.add_argument("--launcher", choices=("process", *ENGINES), default="process", help="what starts replicas")
     parser.add_argument("--long", action="store_true", help="2,000 faults and 10 million messages")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output at the end")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs", help="where runs take place")
@@ -78,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    except CommandError as error:
+        return _refuse(str(error))
 
 
 def _refuse(why: str) -> int:
@@ -94,7 +99,12 @@ def _carry_out(options: argparse.Namespace) -> int:
     place = options.folder.absolute() / f"chaos-{options.seed}-{time.time_ns() % SEEDS}"
     shapes = [named(name) for name in options.shape] if options.shape else SHAPES
     cases = plan(shapes, seed=options.seed, faults=options.faults, messages=options.messages, rounds=options.rounds)
-    reports = _carry_out_all(cases, place, options.jobs, lambda report: tell("\n".join(_lines(report))))
+    with ExitStack() as stack:
+        engine = _engine(options.launcher, place, cases, stack)
+        again = "" if engine is None else f" --launcher {engine.name}"
+        reports = _carry_out_all(
+            cases, place, options.jobs, lambda report: tell("\n".join(_lines(report, again))), engine
+        )
     if all(report.good for report in reports):
         shutil.rmtree(place)
     total = Total.of(reports)
@@ -105,12 +115,25 @@ def _carry_out(options: argparse.Namespace) -> int:
     return 0 if total.good else 1
 
 
-def _carry_out_all(cases: Sequence[Case], place: Path, jobs: int, tell: Callable[[Report], object]) -> list[Report]:
+def _engine(launcher: str, place: Path, cases: Sequence[Case], stack: ExitStack) -> Engine | None:
+    """What has the images of all operators until the stack is closed; None for processes. Raises `CommandError`."""
+    if launcher == "process":
+        return None
+    engine = Engine(launcher, place)
+    stack.callback(engine.close)
+    values = [value for case in cases for value in case.shape.operators(case.count).values()]
+    engine.build(OPERATORS, sorted({value["operator"] for value in values}))
+    return engine
+
+
+def _carry_out_all(
+    cases: Sequence[Case], place: Path, jobs: int, tell: Callable[[Report], object], engine: Engine | None
+) -> list[Report]:
     """The reports, in the order of the cases. On an interruption, what runs is ended, and all folders stay."""
     surroundings = make_surroundings(place / "user")
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        carried = [pool.submit(carry_out, case, place / case.name, surroundings, stop) for case in cases]
+        carried = [pool.submit(carry_out, case, place / case.name, surroundings, stop, engine) for case in cases]
         try:
             for done in as_completed(carried):
                 tell(done.result())
@@ -121,7 +144,7 @@ def _carry_out_all(cases: Sequence[Case], place: Path, jobs: int, tell: Callable
     return [done.result() for done in carried]
 
 
-def _lines(report: Report) -> list[str]:
+def _lines(report: Report, again: str) -> list[str]:
     case, verdict = report.case, report.verdict
     broker = "a broker behind a proxy" if case.proxied else "a broker of its own"
     lines = [
@@ -130,16 +153,16 @@ def _lines(report: Report) -> list[str]:
     ]
     lines += [f"  {line}" for line in (*report.problems, *verdict.examples)]
     if not report.good:
-        lines += [f"  kept in {report.folder}", f"  again with: {_again(report)}"]
+        lines += [f"  kept in {report.folder}", f"  again with: {_again(report, again)}"]
     return lines
 
 
-def _again(report: Report) -> str:
+def _again(report: Report, more: str) -> str:
     case = report.case
     per_source = case.count * case.shape.deliveries
     return (
         f"make chaos CHAOS='--shape {case.shape.name} --seed {case.seed} "
-        f"--faults {case.faults} --messages {per_source}'"
+        f"--faults {case.faults} --messages {per_source}{more}'"
     )
 
 

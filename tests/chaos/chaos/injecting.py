@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from chaos.runs import Login, Run
@@ -58,7 +58,7 @@ class Injector:
 
     # who there is
 
-    def _chosen(self, pick: float) -> tuple[str, int] | None:
+    def _chosen(self, pick: float) -> tuple[str, tuple[int, ...]] | None:
         replicas = sorted(self._run.replicas().items())
         return replicas[int(pick * len(replicas))] if replicas else None
 
@@ -69,10 +69,10 @@ class Injector:
 
     def _kill_replica(self, fault: Fault) -> bool:
         chosen = self._chosen(fault.pick)
-        return chosen is not None and _signal(chosen[1], signal.SIGKILL)
+        return chosen is not None and _signal_all(chosen[1], signal.SIGKILL)
 
     def _kill_all_replicas(self, fault: Fault) -> bool:
-        return sum([_signal(pid, signal.SIGKILL) for pid in self._run.replicas().values()]) > 0
+        return sum([_signal_all(pids, signal.SIGKILL) for pids in self._run.replicas().values()]) > 0
 
     def _kill_broker(self, fault: Fault) -> bool:
         return _signal(self._broker(), signal.SIGKILL)
@@ -99,18 +99,18 @@ class Injector:
 
     def _stop_replica(self, fault: Fault) -> bool:
         chosen = self._chosen(fault.pick)
-        return chosen is not None and self._stop(chosen[1], fault.seconds)
+        return chosen is not None and self._stop(fault.seconds, *chosen[1])
 
     def _stop_broker(self, fault: Fault) -> bool:
-        return self._stop(self._broker(), fault.seconds)
+        return self._stop(fault.seconds, self._broker())
 
     def _stop_supervisor(self, fault: Fault) -> bool:
-        return self._stop(self._run.supervisor, fault.seconds)
+        return self._stop(fault.seconds, self._run.supervisor)
 
-    def _stop(self, pid: int | None, seconds: float) -> bool:
-        if pid is None or not _signal(pid, signal.SIGSTOP):
+    def _stop(self, seconds: float, *pids: int | None) -> bool:
+        if not _signal_all(pids, signal.SIGSTOP):
             return False
-        self._later(seconds, lambda: _signal(pid, signal.SIGCONT) or True)
+        self._later(seconds, lambda: _signal_all(pids, signal.SIGCONT) or True)
         return True
 
     # the store
@@ -155,7 +155,7 @@ class Injector:
             return False
         self._server.proxy.stall(fault.seconds, client)
         time.sleep(0.05)  # it goes on sending
-        return _signal(chosen[1], signal.SIGKILL)
+        return _signal_all(chosen[1], signal.SIGKILL)
 
     def _client(self, fault: Fault) -> str | None:
         names = self._server.proxy.names() if self._server is not None else []
@@ -181,6 +181,11 @@ ACTIONS: dict[str, Callable[[Injector, Fault], bool]] = {
     "stall all connections": Injector._stall,
     "kill replica, its messages late": Injector._kill_replica_late,
 }
+
+
+def _signal_all(pids: Iterable[int | None], number: int) -> bool:
+    """Whether there was one of them to signal."""
+    return sum(_signal(pid, number) for pid in pids) > 0
 
 
 def _signal(pid: int | None, number: int) -> bool:

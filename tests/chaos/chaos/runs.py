@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from interactem.engine.environments import environments_folder
 
@@ -36,13 +36,28 @@ class Login:
     credentials: Path | None
 
 
+class Containers(Protocol):
+    """The engine of a run whose replicas are in containers."""
+
+    name: str
+
+    def processes(self, container: str) -> tuple[int, ...]: ...
+
+    def containers(self, run: str) -> list[str]: ...
+
+    def remove(self, containers: list[str]) -> None: ...
+
+
 class Run:
     """One run, through all its supervisors. `broker_url` is that of a broker which is not its own.
 
-    `surroundings` is the folder for what interactem keeps of its user, so that nobody else's runs are touched.
+    `surroundings` is the folder for what interactem keeps of its user, so that nobody else's runs are touched. Replicas
+    are processes, or containers of an `engine`.
     """
 
-    def __init__(self, folder: Path, surroundings: Path, *, broker_url: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, surroundings: Path, *, broker_url: str | None = None, engine: Containers | None = None
+    ) -> None:
         self.folder = folder
         self.place = folder / "run"
         self._broker = () if broker_url is None else ("--broker", broker_url)
@@ -53,7 +68,8 @@ class Run:
         self._process: subprocess.Popen[bytes] | None = None
         self._events = _Tail(self.place / "events.jsonl")
         self._starts = 0
-        self._replicas: dict[str, int] = {}
+        self._replicas: dict[str, str] = {}
+        self._engine = engine
         self._url = ""
         self.states: list[str] = []
         """The states that the run has told of itself."""
@@ -61,7 +77,8 @@ class Run:
     # what is done to it
 
     def start(self, pipeline: Path, *options: str) -> None:
-        self._launch("run", str(pipeline), "--run-dir", str(self.place), *options)
+        launcher = () if self._engine is None else ("--launcher", self._engine.name)
+        self._launch("run", str(pipeline), "--run-dir", str(self.place), *launcher, *options)
 
     def resume(self) -> None:
         self._launch("resume", str(self.place))
@@ -98,14 +115,16 @@ class Run:
         return json.loads(done.stdout)
 
     def end(self) -> list[str]:
-        """Kill all that is left of it; their command lines."""
+        """Kill all that is left of it; who that was."""
         left = list(self.processes())
         for pid, _ in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
-        return [command for _, command in left]
+        if (containers := self.containers()) and self._engine is not None:
+            self._engine.remove(containers)
+        return [command for _, command in left] + containers
 
     # its supervisor
 
@@ -119,9 +138,13 @@ class Run:
         if self._process is not None:
             self._process.wait()
         until = time.monotonic() + GONE_SECONDS
-        while (left := list(self.processes())) and time.monotonic() < until:
+        while (left := self._left()) and time.monotonic() < until:
             time.sleep(0.02)
-        return [command for _, command in left]
+        return left
+
+    def _left(self) -> list[str]:
+        """The command lines of its processes, or the names of its containers."""
+        return [command for _, command in self.processes()] or self.containers()
 
     def summary(self) -> Mapping[str, Any]:
         """What it has left behind; `state` is `interrupted` where that is nothing."""
@@ -153,14 +176,25 @@ class Run:
             elif event["kind"] == "replica":
                 name = f"{event['operator']}.{event['replica']}"
                 if event["state"] in ("starting", "running"):  # the second of one that was taken over too
-                    self._replicas[name] = int(event["id"])
+                    self._replicas[name] = str(event["id"])
                 else:
                     self._replicas.pop(name, None)
 
-    def replicas(self) -> dict[str, int]:
-        """The replicas that live, by names such as `pass.0`."""
+    def replicas(self) -> dict[str, tuple[int, ...]]:
+        """The processes of the replicas that live, by names such as `pass.0`."""
         self.look()
-        return {name: pid for name, pid in self._replicas.items() if self.is_ours(pid)}
+        found = {name: self._processes_of(number) for name, number in self._replicas.items()}
+        return {name: pids for name, pids in found.items() if pids}
+
+    def _processes_of(self, replica: str) -> tuple[int, ...]:
+        if self._engine is not None:
+            return self._engine.processes(replica)
+        return (int(replica),) if self.is_ours(int(replica)) else ()
+
+    def containers(self) -> list[str]:
+        """All that it has, whatever their state."""
+        planned = self._engine is not None and (self.place / "plan.json").exists()
+        return self._engine.containers(self.name) if self._engine is not None and planned else []
 
     def broker(self) -> int | None:
         """Its own broker's process, also one that only starts."""

@@ -1,0 +1,30 @@
+"""Kinds in containers, under `kill -9` and worse: `make chaos` with a container engine as the launcher."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.containers, pytest.mark.slow]
+
+PROGRAM = Path(__file__).parents[1] / "chaos"
+SHAPES = ("keyed", "windows", "batches", "processes", "side-input")
+
+
+def test_nothing_is_lost_and_nothing_doubled_in_containers(base_images, tmp_path):
+    chosen = [word for shape in SHAPES for word in ("--shape", shape)]
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--launcher", base_images["docker"].name, "--folder", tmp_path, "--seed", "2026",
+         "--faults", "20", "--messages", "1500", "--json", *chosen],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    value = json.loads(done.stdout)
+    assert [case["shape"] for case in value["cases"]] == list(SHAPES)
+    assert value["kinds"]["kill replica"] >= 3
+    assert (value["lost"], value["doubled"], value["failed"]) == (0, 0, 0)
+    assert base_images["docker"].command("images", "-q", "localhost/interactem-chaos-*").stdout == ""
