@@ -11,7 +11,9 @@ from interactem.cli.failures import InvalidError
 from interactem.cli.progress import plain_lines, progress_table
 from interactem.cli.running import Screen
 from interactem.engine import RunResult
-from interactem.engine.progress import OperatorProgress
+from interactem.engine.progress import OperatorProgress, ReplicaProgress
+from interactem.engine.summaries import operator_numbers, row_of
+from interactem.runtime.statistics import Statistics
 
 NUMBERS = {"replicas": 1, "received": 5, "sent": 4, "retried": 1, "dead": 0, "restarts": 0}
 
@@ -123,3 +125,18 @@ def test_the_table_has_times_and_memory_and_of_trouble_what_there_is():
     assert cells.split() == ["mean", "1/1", "5", "0", "0/s", "0", "12", "µs", "1.5", "s", "48", "MB"]
     (line,) = plain_lines("running", [row])
     assert line.endswith("dead 0, p50 12 µs, p99 1.5 s, memory 48 MB")
+
+
+def test_late_messages_are_in_both_tables_where_there_are_any(capsys):
+    statistics = Statistics(counters={"late_messages": 7})
+    row = OperatorProgress("minutes", 1, received=9, each=(ReplicaProgress(0, running=True, statistics=statistics),))
+    target = Console(file=io.StringIO(), width=150)
+    target.print(progress_table("running", [row, ROW]))
+    titles, cells, others, _ = target.file.getvalue().splitlines()
+    place = titles.index("late") + len("late") - 1
+    assert (cells[place], others[place]) == ("7", "0")
+    Screen(quiet=False).end(result(operators={"minutes": operator_numbers(row)}))
+    titles, cells = capsys.readouterr().out.splitlines()[:2]
+    assert titles.split() == ["operator", "replicas", "received", "sent", "late", "retried", "dead", "restarts"]
+    assert cells.split() == ["minutes", "1", "9", "0", "7", "0", "0", "0"]
+    assert row_of("minutes", operator_numbers(row)).late == 7

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from interactem.engine.progress import OperatorProgress
 
 ALWAYS = ("replicas", "received", "sent", "rate", "waiting", "p50", "p99", "memory")
-TROUBLE = ("unwanted", "retried", "dead", "restarts")
+TROUBLE = ("unwanted", "late", "retried", "dead", "restarts")
 """What is shown where there is any."""
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))

@@ -266,9 +266,12 @@ class Screen:
         if self._quiet:
             print_json(result.to_value())
             return
-        unwanted = any(numbers.get("unwanted") for numbers in result.operators.values())
-        names = ("replicas", "received", "sent", *(["unwanted"] if unwanted else []), "retried", "dead", "restarts")
-        rows = [(name, *(numbers[each] for each in names)) for name, numbers in result.operators.items()]
+        from interactem.engine.summaries import late_messages
+
+        operators = {name: {**each, "late": late_messages(each)} for name, each in result.operators.items()}
+        some = [name for name in ("unwanted", "late") if any(each.get(name) for each in operators.values())]
+        names = ("replicas", "received", "sent", *some, "retried", "dead", "restarts")
+        rows = [(name, *(numbers[each] for each in names)) for name, numbers in operators.items()]
         print_table(("operator", *names), rows, right=names)
         style = {"completed": "green", "failed": "red"}.get(result.state, "yellow")
         reason = f": {result.reason}" if result.reason else ""

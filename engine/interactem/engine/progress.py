@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interactem.engine.gpus import GpuUse
-from interactem.runtime.statistics import Statistics
+from interactem.runtime.statistics import LATE, Statistics
 
 REMEMBERED = 8
 """So many starts of a replica that are over are known again, should they still be heard of."""
@@ -39,6 +39,7 @@ class OperatorProgress:
     received: int = 0
     sent: int = 0
     unwanted: int = 0
+    late: int = 0
     rate: float = 0.0
     waiting: int = 0
     retried: int = 0
@@ -57,6 +58,7 @@ class OperatorProgress:
             self.p50, self.p99 = (self.statistics.times["kernel"].percentile(percent) for percent in (50, 99))
             self.memory = self.statistics.latest.get("memory_bytes")
             self.unwanted = int(self.statistics.totals["unwanted"])
+            self.late = int(self.statistics.counters.get(LATE, 0))
 
 
 class Tally:

@@ -10,7 +10,7 @@ import msgpack
 
 from interactem.engine.plan import Plan
 from interactem.engine.progress import OperatorProgress, ReplicaProgress
-from interactem.runtime.statistics import TIMES, TOTALS, Statistics
+from interactem.runtime.statistics import LATE, TIMES, TOTALS, Statistics
 
 VERSION = 1
 """Of what is told to a page."""
@@ -38,7 +38,13 @@ def row_of(name: str, numbers: Mapping[str, Any]) -> OperatorProgress:
     told = {each: numbers[each] for each in _SHOWN}
     kernel = numbers["kernel"]
     told |= {"p50": kernel["p50"], "p99": kernel["p99"], "memory": numbers.get("memory_bytes")}
-    return OperatorProgress(name, **told, unwanted=numbers.get("unwanted", 0))
+    return OperatorProgress(name, **told, unwanted=numbers.get("unwanted", 0), late=late_messages(numbers))
+
+
+def late_messages(numbers: Mapping[str, Any]) -> int:
+    """What came to an operator when its windows had ended, of its numbers."""
+    late: int = numbers.get("counters", {}).get(LATE, 0)
+    return late
 
 
 def _replica(replica: ReplicaProgress) -> dict[str, Any]:

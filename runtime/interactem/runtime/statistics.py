@@ -26,6 +26,8 @@ LATEST = ("waiting", "in_flight", "memory_bytes")
 """What holds for a moment, of a replica that runs."""
 TIMES = ("kernel", "transport", "storing")
 """What is told as a histogram of seconds."""
+LATE = "late_messages"
+"""The counter of what came to a reducer when its windows had ended."""
 
 
 @dataclass(slots=True)

@@ -24,12 +24,10 @@ from interactem.runtime.kinds.reduce.keys import tagged
 from interactem.runtime.kinds.reduce.progress import Progress
 from interactem.runtime.kinds.reduce.reduction import Given, Reduction
 from interactem.runtime.messages import BytesMessage, MessageHeader
+from interactem.runtime.statistics import LATE
 from interactem.runtime.tables import Table
 from interactem.runtime.windows import WHOLE, Window
 from interactem.runtime.wire import packed_with
-
-LATE = "late_messages"
-"""The counter of messages whose windows were closed."""
 
 Entry = tuple[str, int, str, str, int, float, bytes, bytes, bytes]
 """A message as it is kept: port, edge, its id as prefix, suffix and number, event time, meta, tracking, data."""
