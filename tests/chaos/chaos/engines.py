@@ -34,11 +34,11 @@ class Engine:
         for name in names:
             folder = self.operators / name
             shutil.copytree(operators / name, folder)
-            image = f"localhost/interactem-chaos-{os.getpid()}/{name}"
+            image = f"interactem-chaos-{os.getpid()}/{name}"
             spec = json.loads((folder / "operator.json").read_text())
-            (folder / "operator.json").write_text(json.dumps({**spec, "image": image}))
+            (folder / "operator.json").write_text(json.dumps({**spec, "image": f"localhost/{image}"}))
             (folder / "Containerfile").write_text(CONTAINERFILE)
-            self._images.append(image)
+            self._images += [image, f"localhost/{image}"]  # docker and podman name it so
         command = [str(INTERACTEM), "operator", "build", "--engine", self.name]
         done = subprocess.run(command, cwd=self._place, capture_output=True, text=True, check=False)
         if done.returncode:
