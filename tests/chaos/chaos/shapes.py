@@ -114,6 +114,14 @@ def _threads(count: int) -> dict[str, Value]:
     return _crashing(count, "pass-on-threads")
 
 
+def _coroutines(count: int) -> dict[str, Value]:
+    return _crashing(count, "pass-on-coroutines")
+
+
+def _commands(count: int) -> dict[str, Value]:
+    return _crashing(count, "pass-on-command")
+
+
 def _stages(count: int) -> dict[str, Value]:
     return _failing(count, passing="pass-on-stages")
 
@@ -309,6 +317,19 @@ SHAPES = (
     ),
     Shape("batches", _batches, _CHAIN, _without_dead(_batches, "pass")),
     Shape("threads", _threads, _CHAIN, _without_dead(_threads, "pass"), share=0.2),
+    Shape("coroutines", _coroutines, _CHAIN, _without_dead(_coroutines, "pass"), share=0.2),
+    Shape("commands", _commands, _CHAIN, _without_dead(_commands, "pass"), share=0.2),
+    Shape(
+        "streams",
+        lambda count: {
+            "numbers": _op("numbers"),
+            "spread": _op("spread", 2, once=_often(count)),
+            "record": _op("record"),
+        },
+        ("numbers.out -> spread.in", "spread.out -> record.in"),
+        lambda count: _each(count, *(("record", f"numbers/{copy}") for copy in range(3))),
+        deliveries=3,
+    ),
     Shape("stages", _stages, _CHAIN, _without_dead(_stages, "pass"), share=0.2),
     Shape("processes", _processes, _CHAIN, _without_dead(_processes, "pass"), share=0.2),
     Shape(
