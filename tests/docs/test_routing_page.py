@@ -49,4 +49,4 @@ def test_who_takes_a_number(kernel, number, expected):
 def test_totals(kernel):
     [made] = call(kernel("totals"), BytesMessage(MessageHeader(meta={"region": "north", "price": 3})))
     assert made.meta == {"region": "north", "total": 3}
-    assert [edge.key for edge in edges() if edge.key] == ["meta.region"]
+    assert [(edge.key, edge.ordered) for edge in edges() if edge.key] == [("meta.region", False), ("meta.region", True)]

@@ -30,6 +30,8 @@ def test_an_operator_is_described(tmp_path):
         "takes": ["inputs", "parameters"],
         "finish": True,
         "replayable": False,
+        "one_by_one": True,
+        "ordered": False,
     }
     assert "a greeting" in errors
     assert "from a child" in errors

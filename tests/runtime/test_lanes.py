@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interactem.runtime import BytesMessage, MessageHeader
-from interactem.runtime.assignment import Output
+from interactem.runtime.assignment import Assignment, Output
 from interactem.runtime.errors import EdgeKeyError
+from interactem.runtime.ids import series_of
+from interactem.runtime.outbox import Outbox
+from interactem.runtime.packing import Packing
 from interactem.runtime.routing import Route, Routing, canonical, hash_of, holds, matches
 
 TAGS = ("a", "b", "c")
@@ -138,3 +144,28 @@ def test_a_message_without_its_key_says_what_it_has():
         routing.code(BytesMessage(MessageHeader(meta={"deep": {"y": 1}})))
     with pytest.raises(EdgeKeyError, match="a int stands where 'z' should be looked for"):
         routing.code(BytesMessage(MessageHeader(meta={"deep": 1})))
+
+
+@settings(deadline=None)
+@given(
+    edges, st.lists(st.booleans(), min_size=5, max_size=5), st.lists(st.tuples(tags, st.integers(0, 9)), max_size=40)
+)
+def test_who_reads_in_order_is_sent_all_in_order(edges, in_order, sent):
+    made = replace(output(edges), ordered=tuple(n for n in range(len(edges)) if in_order[n]))
+    box = Outbox(Assignment("r", 0, "s", outputs=(made,)))
+    packing = Packing(Assignment("r", 0, "s", outputs=(made,)), box)
+    packed = []
+    for number, (chosen, x) in enumerate(sent):
+        meta = {"x": x, "y": x // 2, "deep": {"z": str(x % 3)}}
+        packing.pack_into(packed, BytesMessage(MessageHeader(meta=meta), tags=chosen), series_of("s.", ""), number)
+    read = defaultdict(list)
+    lanes = set()
+    for (address, part), group in box._lanes(packed):
+        lanes.add((address, part))
+        for reader in box.routings[0].readers(part, address):
+            read[reader] += [one[1] for one in group]
+    for reader, numbers in read.items():
+        if reader.edge in made.ordered:
+            assert numbers == sorted(numbers)
+    if not made.ordered:
+        assert len(box._lanes(packed)) == len(lanes)

@@ -149,6 +149,20 @@ def test_replicas_whose_inputs_all_have_a_key(graph, pipeline_value):
     assert len(lines(graph(pipeline_value))) == 1  # this one has none
 
 
+def test_an_edge_in_order_has_one_reader_or_a_key(graph, pipeline_value):
+    pipeline_value["edges"][0]["ordered"] = True
+    assert graph(pipeline_value).edges[0].route == "ordered"
+    assert lines(graph(pipeline_value)) == [
+        "pipeline.json: $.edges[0].ordered: 2 replicas of 'partial' share what is to stay in order; "
+        'add a "key", which keeps its own order, or set 1 replica'
+    ]
+    pipeline_value["edges"][0]["key"] = "meta.scan"
+    assert lines(graph(pipeline_value)) == []
+    pipeline_value["edges"][0] |= {"key": None, "ordered": "yes"}
+    with pytest.raises(SpecError, match="ordered"):
+        graph(pipeline_value)
+
+
 def test_edges_that_divide_messages_in_too_many_ways(graph, pipeline_value):
     pipeline_value["operators"] |= {
         f"r{n}": {"operator": "center-of-mass-partial", "replicas": n} for n in (31, 32, 33)

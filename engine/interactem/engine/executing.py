@@ -150,7 +150,7 @@ def _watch(prepared: PreparedRun, around: Surroundings, supervisor: Supervisor) 
     async def check(name: str, folder: Path) -> str | None:
         if prepared.plan.in_containers:
             return await check_syntax(name, folder)
-        return await inspect_folder(folder, prepared.environments[name].python)
+        return (await inspect_folder(folder, prepared.environments[name].python)).get("error")
 
     def changed(name: str) -> None:
         around.events.record("code", operator=name, state="changed")

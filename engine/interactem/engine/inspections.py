@@ -20,32 +20,46 @@ from interactem.engine.processes import child_environment
 
 SIDE_BY_SIDE = 2
 
+Kernel = dict[str, Any]
+"""What is known of a kernel without calling it: see `interactem.runtime.fitting`."""
+
 
 async def inspect_all(
     folders: Mapping[str, Path], environments: Mapping[str, Environment], *, cache: Path | None = None
-) -> None:
-    """Raises `OperatorError` for all operators that do not load, each with its own words."""
+) -> dict[str, Kernel]:
+    """What is known of the kernels. Raises `OperatorError` for all that do not load, each with its own words."""
     store = (cache or cache_folder()) / "inspections"
     turns = asyncio.Semaphore(SIDE_BY_SIDE)
 
-    async def inspect(name: str) -> str | None:
+    async def inspect(name: str) -> Kernel:
         marker = store / _fingerprint(folders[name], environments[name].key)
-        if marker.exists():
-            return None
+        if (known := _remembered(marker)) is not None:
+            return known
         async with turns:
-            error = await inspect_folder(folders[name], environments[name].python)
-        if error is None:
+            kernel = await inspect_folder(folders[name], environments[name].python)
+        if "error" not in kernel:
             store.mkdir(parents=True, exist_ok=True)
-            marker.touch()
-        return error
+            marker.write_text(json.dumps(kernel), encoding="utf-8")
+        return kernel
 
-    errors = [error for error in await asyncio.gather(*map(inspect, folders)) if error is not None]
+    found = dict(zip(folders, await asyncio.gather(*map(inspect, folders)), strict=True))
+    errors = [str(kernel["error"]) for kernel in found.values() if "error" in kernel]
     if errors:
         raise OperatorError(errors)
+    return found
 
 
-async def inspect_folder(folder: Path, python: Path) -> str | None:
-    """What is wrong with the `run.py` in a folder, tried with this interpreter; None where it loads."""
+def _remembered(marker: Path) -> Kernel | None:
+    """What was found out before; None where nothing was, or less than all of it is written down so far."""
+    try:
+        known = json.loads(marker.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) else None
+
+
+async def inspect_folder(folder: Path, python: Path) -> Kernel:
+    """What is known of the `run.py` in a folder, tried with this interpreter; its `error` where it does not load."""
     process = await asyncio.create_subprocess_exec(
         *(str(python), "-m", "interactem.runtime.inspection", str(folder), "--look"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -60,11 +74,12 @@ async def inspect_folder(folder: Path, python: Path) -> str | None:
             process.kill()
         raise
     try:
-        document: dict[str, Any] = json.loads(answer)
+        document: Kernel = json.loads(answer)
     except ValueError:
         last = noise.decode(errors="replace").strip()[-2000:]
-        return f"{folder / 'run.py'}: its process ended with {process.returncode} while it was imported\n{last}"
-    return document.get("error")
+        why = f"{folder / 'run.py'}: its process ended with {process.returncode} while it was imported\n{last}"
+        return {"error": why}
+    return document
 
 
 def _fingerprint(folder: Path, environment: str) -> str:

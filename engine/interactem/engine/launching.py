@@ -17,7 +17,7 @@ from interactem.engine.containers.engines import Engine, EngineName
 from interactem.engine.containers.leftovers import remove_of_run
 from interactem.engine.containers.pulling import find_pinned, locked_images, pin_images
 from interactem.engine.environments import Environment, Progress, prepare_all
-from interactem.engine.inspections import inspect_all
+from interactem.engine.inspections import Kernel, inspect_all
 from interactem.engine.launchers import Launcher
 from interactem.engine.plan import LauncherName, PinnedImage, Plan
 from interactem.engine.processes import ProcessLauncher
@@ -33,6 +33,8 @@ class Ready:
     images: Mapping[str, PinnedImage] = field(default_factory=dict)
     user: RunsAs | None = None
     """Whom containers run as, where they are not run as ourselves."""
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    """What is known of their code, where it was looked at."""
 
 
 async def make_ready(
@@ -54,9 +56,7 @@ async def make_ready(
     if launcher == "process":
         extras = ("otel",) if exporters_wanted(os.environ) else ()
         made = dict(zip(folders, await prepare_all(folders.values(), progress=progress, extras=extras), strict=True))
-        if inspect:
-            await inspect_all(folders, made)
-        return Ready(environments=made)
+        return Ready(environments=made, kernels=await inspect_all(folders, made) if inspect else {})
     chosen = None if locked is None else locked_images(images, locked, source)
     engine = await _engine(launcher, folders.values())
     try:

@@ -93,6 +93,10 @@ def permissions(plan: Plan, operator: PlannedOperator, replica: int) -> Permissi
         reader, _ = plan.reader(edge)
         hear += [(user_name(reader.index, n), names.released(edge, n)) for n in range(reader.replicas)]
     ask = [pair for output in operator.assignment.outputs if output.shm for pair in _asking(names, output)]
+    for entry in operator.assignment.inputs:
+        if entry.ordered:
+            part = entry.partition(replica)
+            ask.append((names.consumer_info(entry.stream, entry.edge, part), names.own_consumer_info(entry.edge, part)))
     hearing = names.control(own, ">"), names.pokes(own)
     return Permissions(tuple(publish), tuple(tell), hearing, tuple(hear), tuple(ask))
 

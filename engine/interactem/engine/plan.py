@@ -11,6 +11,7 @@ from typing import Any, Literal
 from interactem.runtime.assignment import Assignment, Input, Output, SideInput
 from interactem.runtime.routing import Route, Routing
 from interactem.runtime.subjects import Names
+from interactem.runtime.transports import MOST_HELD_IN_ORDER
 from interactem.spec import Graph, OperatorSpec, PipelineEdge, Resources
 
 MEBIBYTE = 2**20
@@ -195,6 +196,8 @@ def make_plan(
                 graph.operators[edge.source.operator].replicas,
                 edge.key is not None,
                 origins=_origins(graph, edge.source.operator),
+                ordered=edge.ordered,
+                key=_key(edge),
             )
             for edge in graph.incoming(key)
         )
@@ -208,7 +211,8 @@ def make_plan(
                 tuple(_partitions(graph, edge) for edge in graph.outgoing(key, port.name)),
                 arena > 0 and bool(graph.outgoing(key, port.name)),
                 fallback=port.fallback,
-                routes=tuple(_route(edge_of[str(e)], e) for e in graph.outgoing(key, port.name) if e.route),
+                routes=tuple(_route(edge_of[str(e)], e) for e in graph.outgoing(key, port.name) if e.when or e.key),
+                ordered=tuple(edge_of[str(e)] for e in graph.outgoing(key, port.name) if e.ordered),
             )
             for port in spec.outputs
         )
@@ -277,7 +281,11 @@ def _partitions(graph: Graph, edge: PipelineEdge) -> int:
 def _route(number: int, edge: PipelineEdge) -> Route:
     """What the edge of this number says beside its ports."""
     rules = edge.when.rules if edge.when is not None else ()
-    return Route(number, str(edge), rules, () if edge.key is None else tuple(edge.key.split(".")[1:]))
+    return Route(number, str(edge), rules, _key(edge))
+
+
+def _key(edge: PipelineEdge) -> tuple[str, ...]:
+    return () if edge.key is None else tuple(edge.key.split(".")[1:])
 
 
 def _origins(graph: Graph, key: str) -> tuple[str, ...]:
@@ -403,6 +411,8 @@ def consumers(plan: Plan) -> list[Consumer]:
                 name = plan.names.consumer(entry.edge, part)
                 subjects = [plan.names.messages(entry.stream, lane) for lane in lanes]
                 config = _consumer(name, subjects, operator.assignment.ack_wait)
+                if entry.ordered:
+                    config["max_ack_pending"] = MOST_HELD_IN_ORDER
                 found.append(Consumer(operator.index, entry.edge, plan.names.stream(entry.stream), config))
                 again = _consumer(name, [plan.names.retry(entry.edge, part)], operator.assignment.ack_wait)
                 retries = plan.names.retry_stream(operator.index)

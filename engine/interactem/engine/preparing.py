@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from interactem.engine.arenas import find_room
 from interactem.engine.broker import MEBIBYTE, store_limit
@@ -20,9 +21,11 @@ from interactem.engine.own_broker import MAX_STORE, MIN_STORE, OWN_PAYLOAD
 from interactem.engine.plan import LauncherName, Plan, largest_payload, largest_state, make_plan, senders
 from interactem.engine.results import collect
 from interactem.runtime.connections import Address
+from interactem.runtime.fitting import misfits
 from interactem.runtime.path_mapping import PathRule, rules_text
 from interactem.spec import Graph, Problem, SpecError
 from interactem.spec.pipelines import operator_path
+from interactem.spec.wording import join_path
 
 MAX_MESSAGE = 1024 * MEBIBYTE
 
@@ -85,6 +88,7 @@ async def prepare(
     arena, no_shm = (0, "--no-shm was given") if not shm else find_room().each(senders(graph))
     bounds = {"max_payload": payload, "max_message": MAX_MESSAGE, "max_state": largest_state(store_bytes)}
     made = make_plan(graph, run, used, **bounds, arena=arena)
+    _check_kernels(graph, made, ready.kernels)
     plan = _with_absolute_mounts(made)
     plan = replace(plan, launcher=launcher, images=dict(ready.images), connections=resolved.file, no_shm=no_shm)
     plan = replace(plan, path_rules=rules_text(path_rules))
@@ -104,6 +108,18 @@ def _check_folders(graph: Graph, folders: Mapping[str, Path]) -> None:
         )
         for key, operator in graph.operators.items()
         if operator.operator not in folders
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def _check_kernels(graph: Graph, plan: Plan, kernels: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises `SpecError` where edges ask for what the kernels behind them do not do."""
+    problems = [
+        Problem(graph.source, join_path("$", "edges", one.edge, one.says), one.message, one.hint)
+        for operator in plan.operators
+        if operator.operator in kernels
+        for one in misfits(kernels[operator.operator], operator.assignment)
     ]
     if problems:
         raise SpecError(problems)

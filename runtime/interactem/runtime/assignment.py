@@ -11,8 +11,8 @@ from typing import Any
 
 from interactem.runtime.routing import Route
 
-VERSION = 4
-_READ = frozenset({2, 3, VERSION})
+VERSION = 5
+_READ = frozenset({2, 3, 4, VERSION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class Input:
     """Whether the partitions are by a key, so that any of a source's ids may come to any of them."""
     origins: tuple[str, ...] = ()
     """The sources that what comes on it began in, each `operator~replica`."""
+    ordered: bool = False
+    """Whether a message that fails holds back what comes behind it with its key."""
+    key: tuple[str, ...] = ()
+    """The way to the key in a message's meta."""
 
     @property
     def ways(self) -> int:
@@ -64,6 +68,8 @@ class Output:
     """Whether only what the kernel could not deal with goes here, by its name."""
     routes: tuple[Route, ...] = ()
     """What edges say that do not take every message, or have a key."""
+    ordered: tuple[int, ...] = ()
+    """Those of the edges that keep their order, whatever fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,8 @@ class Assignment:
         if fields.pop("version", None) not in _READ:
             raise ValueError(f"an assignment of version {value.get('version')!r}; this runtime reads {VERSION}")
         fields["inputs"] = tuple(
-            Input(**{**item, "origins": tuple(item.get("origins", ()))}) for item in fields["inputs"]
+            Input(**{**item, **{name: tuple(item.get(name, ())) for name in ("origins", "key")}})
+            for item in fields["inputs"]
         )
         fields["side_inputs"] = tuple(SideInput(**item) for item in fields.get("side_inputs", ()))
         fields["outputs"] = tuple(map(_output, fields["outputs"]))
@@ -132,6 +139,6 @@ class Assignment:
 
 
 def _output(value: dict[str, Any]) -> Output:
-    lists = ("edges", "readers", "edge_partitions")
+    lists = ("edges", "readers", "edge_partitions", "ordered")
     routes = tuple(map(Route.of, value.get("routes", ())))
     return Output(**{**value, **{name: tuple(value.get(name, ())) for name in lists}, "routes": routes})

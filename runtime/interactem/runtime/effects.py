@@ -275,7 +275,10 @@ class Effects:
             self._context.state_used = True
         self._snapshot = checkpoints.encode_state(checkpoint.state)
         if checkpoint.outbox:
-            stores = [Store(subject, payload, name, wire=True) for subject, payload, name in checkpoint.outbox]
+            stores = [
+                Store(subject, payload, name, wire=True, line=self._outbox.line(subject))
+                for subject, payload, name in checkpoint.outbox
+            ]
             self._outbox.put(Work(then=stores))
 
     def resume(self, *, ended: bool) -> None:

@@ -22,6 +22,14 @@ _SEND_SECONDS = 0.02
 class Inputs(Deliveries):
     """Takes deliveries, one after the other."""
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds until there may be something to do without a delivery; None where there is nothing."""
+        return None
+
+    def look(self) -> None:
+        """Do what it is time for."""
+
     def take(self, delivery: Delivery) -> None:
         """Work a delivery off, and settle it with what was made from it."""
         batch = self._open(delivery)

@@ -1,7 +1,7 @@
 """What is in a `run.py`, found by importing it in a process of its own, in the operator's environment.
 
 `python -m interactem.runtime.inspection PATH [--look]` prints one JSON document: `kernel` (the function's name),
-`generator`, `coroutine`, `takes`, `finish`, `replayable`; or `error`, and exit code 2.
+`generator` and so on (see `fitting`); or `error`, and exit code 2.
 """
 
 from __future__ import annotations
@@ -10,25 +10,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from interactem.runtime.errors import LoadError
-from interactem.runtime.kernels import Kernel
+from interactem.runtime.fitting import describe
 from interactem.runtime.loading import load
 from interactem.runtime.standard_output import reserved_output
 
-__all__ = ["describe", "main"]
-
-
-def describe(kernel: Kernel) -> dict[str, Any]:
-    return {
-        "kernel": kernel.function.__name__,
-        "generator": kernel.generator,
-        "coroutine": kernel.coroutine,
-        "takes": list(kernel.takes),
-        "finish": kernel.finish is not None,
-        "replayable": kernel.replayable,
-    }
+__all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:

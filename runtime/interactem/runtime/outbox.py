@@ -85,6 +85,7 @@ class Outbox:
         self.routings = [Routing(output) for output in assignment.outputs]
         self.replica = replica
         self._names = Names(assignment.run)
+        self._lines = [self._names.messages(output.stream, "") for output in assignment.outputs if output.ordered]
         self._most_bytes = min(BATCH_BYTES, assignment.max_payload - HEADROOM)
         self.small = min(self._most_bytes // 2, assignment.max_message)
         """Messages up to this weight need no `check_size`."""
@@ -219,7 +220,7 @@ class Outbox:
         """The blobs to store first, and the batches that refer to them or hold the messages themselves, in order."""
         blobs_first: list[Store] = []
         batches: list[Store] = []
-        for (address, part), group in self._lanes(messages).items():
+        for (address, part), group in self._lanes(messages):
             code, index = divmod(address, len(self.routings))
             lane = _Lane(self._subject(index, part, code), self.routings[index].readers(part, code))
             for whole, batch in self._cut(group, self.limits[index]):
@@ -238,21 +239,35 @@ class Outbox:
         code, index = divmod(address, len(self.routings))
         return self.routings[index].readers(0, code)
 
-    def _lanes(self, messages: Sequence[Sent]) -> dict[tuple[int, int], list[Packed]]:
-        """The messages by address and partition by id: within one, their order holds."""
+    def line(self, subject: str) -> str:
+        """The line of batches with messages that are stored under a subject; empty where there is none."""
+        return next((line for line in self._lines if subject.startswith(line)), "")
+
+    def _lanes(self, messages: Sequence[Sent]) -> Iterable[tuple[tuple[int, int], list[Packed]]]:
+        """The messages by address and partition by id: within one, their order holds.
+
+        So does that of all which one reader gets on an edge that keeps its order. There, what lies in one lane may
+        come in several groups.
+        """
         routings = self.routings
         count = len(routings)
         if count == 1 and routings[0].by_id == 1 and routings[0].plain:
-            return {(0, 0): [packed for _, packed in messages]} if messages else {}
+            return [((0, 0), [packed for _, packed in messages])] if messages else []
+        groups: list[tuple[tuple[int, int], list[Packed]]] = []
         lanes: dict[tuple[int, int], list[Packed]] = {}
+        latest: dict[tuple[int, Readership], list[Packed]] = {}  # what who reads in order reads last
         for address, packed in messages:
-            ways = routings[address % count].by_id
+            routing = routings[address % count]
+            ways = routing.by_id
             part = 0 if ways == 1 else partition(packed[0], packed[1], ways)
             lane = lanes.get((address, part))
-            if lane is None:
+            readers = routing.in_order(part, address // count) if routing.ordered else ()
+            if lane is None or any(latest.get((address % count, reader)) is not lane for reader in readers):
                 lane = lanes[address, part] = []
+                groups.append(((address, part), lane))
+                latest.update(((address % count, reader), lane) for reader in readers)
             lane.append(packed)
-        return lanes
+        return groups
 
     def _cut(self, group: list[Packed], limit: int) -> Iterable[tuple[bool, list[Packed]]]:
         """The group in batches that fit; True beside a message that fits into no batch."""
@@ -283,14 +298,15 @@ class Outbox:
         placed = [packed[4] for packed in group if type(packed[4]) is Placed] if arena is not None else []
         if arena is None or not placed:
             payload, name = wire.encode_named(group)
-            return Store(subject, payload, name, wire=True)
+            return Store(subject, payload, name, wire=True, line=self.line(subject))
         self.stored_bytes += sum([each.size for each in placed])
         here = self._assignment.operator, self.replica
         blocks = [_reference_to(packed[4]) for packed in group]
         bare = [(*packed[:4], b"" if type(packed[4]) is Placed else packed[4], *packed[5:]) for packed in group]
         payload, name = wire.encode_named(bare, References(*here, arena.identity, blocks).to_value())
         name = f"{name}.{arena.identity.hex()[:8]}"  # what is computed again after a loss is no duplicate of it
-        return Store(subject, payload, name, wire=True, stored=_noted(arena, placed, lane.readers))
+        noted = _noted(arena, placed, lane.readers)
+        return Store(subject, payload, name, wire=True, line=self.line(subject), stored=noted)
 
     def _reference(self, output: Output, lane: _Lane, packed: Packed, blobs_first: list[Store]) -> Store:
         """One copy of the data for each edge that takes it, and a batch that says where it is."""
@@ -303,7 +319,7 @@ class Outbox:
             blobs_first += blobs.stores(reference.subjects(self._names, reader.edge), data, limit)
         alone = [(series, number, meta, tracking, b"", weight, tags)]
         payload, name = wire.encode_named(alone, reference.to_value())
-        return Store(lane.subject, payload, name, wire=True)
+        return Store(lane.subject, payload, name, wire=True, line=self.line(lane.subject))
 
 
 def _reference_to(data: wire.Data) -> BlockReference | None:

@@ -23,10 +23,12 @@ from interactem.runtime.context import Context
 from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.effects import Effects
 from interactem.runtime.endings import Ending, FinishError
-from interactem.runtime.errors import StateError
+from interactem.runtime.errors import LoadError, StateError
+from interactem.runtime.fitting import describe, misfits
 from interactem.runtime.flight.choosing import limit_of, workers_for
 from interactem.runtime.flight.flights import Flights
 from interactem.runtime.hearing import Hearing
+from interactem.runtime.in_order import InOrder
 from interactem.runtime.inputs import Inputs
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.kinds.side_inputs import SideInputError
@@ -59,7 +61,8 @@ class Replica:
     """Runs `kernel` as one replica of the operator that `assignment` describes, until the stream's end.
 
     `arm` starts the time limit of a call in seconds (0: stops it); it ends the process when the limit is over. `arenas`
-    is the folder with the arenas of the run, if there is shared memory.
+    is the folder with the arenas of the run, if there is shared memory. Raises `LoadError` where the kernel does not do
+    what the assignment asks of it.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class Replica:
         arenas: Path | None = None,
         tracing: Tracing | None = None,
     ) -> None:
+        for misfit in misfits(describe(kernel), assignment):
+            raise LoadError(str(kernel.program or assignment.name), str(misfit))
         slot = slot or Slot()
         self.counts = Counts(storing_times=transport.storing, telling=context.telling)
         names = Names(assignment.run)
@@ -137,7 +142,7 @@ class Replica:
             assignment, caller, sharing, transport, context, hearing, outbox, effects, retries,
             self.counts, slot, views,
         )  # fmt: skip
-        self._inputs = Inputs(*takes)
+        self._inputs = (InOrder if any(entry.ordered for entry in assignment.inputs) else Inputs)(*takes)
         self._flights: Flights | None = None
         if not kernel.one_by_one and not assignment.is_source:
             self._flights = flights = Flights(*takes)
@@ -257,6 +262,7 @@ class Replica:
     def _in_between(self) -> None:
         if self._reducing is not None:
             self._reducing.look()
+        self._inputs.look()
         self._hearing.take_pokes()
         self._effects.commit_if_due(more=self._transport.waiting)
         self._reporter.now_and_then()
@@ -266,7 +272,8 @@ class Replica:
         commit = self._effects.patience
         quiet = REPORT_SECONDS if self._reporter.due > 0 else _LONGEST_WAIT
         windows = None if self._reducing is None else self._reducing.patience
-        return min(seconds for seconds in (quiet, commit, windows) if seconds is not None)
+        held = self._inputs.patience
+        return min(seconds for seconds in (quiet, commit, windows, held) if seconds is not None)
 
     def _store_everything(self) -> None:
         self._effects.commit_pending()

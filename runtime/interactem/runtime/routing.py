@@ -80,6 +80,17 @@ def canonical(value: Any) -> bytes:
     raise TypeError(f"a {type(value).__name__}")
 
 
+def key_of(message: BytesMessage, path: tuple[str, ...]) -> bytes:
+    """The key of a message that has come on an edge with this one, as `canonical` has it; without a path, all one."""
+    value: Any = _meta(message) if path else None
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    try:
+        return canonical(value)
+    except TypeError:  # which its sender refuses
+        return b""
+
+
 def hash_of(key: bytes) -> int:
     """The same in every process and version."""
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
@@ -153,6 +164,7 @@ class Routing:
             (routes.get(edge, Route(edge, "")), count) for edge, count in zip(output.edges, parts, strict=True)
         ]
         self.by_id = output.partitions
+        self.ordered = frozenset(output.ordered)
         keys: dict[tuple[str, ...], list[tuple[Route, int]]] = {}
         for route, count in self._edges:
             if route.key:
@@ -165,6 +177,7 @@ class Routing:
         self._whens = list(dict.fromkeys(route.when for route, _ in self._edges if route.when))
         self._known: dict[tuple[str, ...], tuple[int, tuple[_Key, ...]] | None] = {}
         self._readers: dict[tuple[int, int], tuple[Readership, ...]] = {}
+        self._in_order: dict[tuple[int, int], tuple[Readership, ...]] = {}
         # all that there is to say of a message then
         self._only = self._keys[0] if len(self._keys) == 1 and not self._whens else None
         self.plain = not output.routes
@@ -225,6 +238,16 @@ class Routing:
             if len(self._readers) >= REMEMBERED:
                 self._readers.clear()
             found = self._readers[part, code] = tuple(self._reading(part, self._digits(code)))
+        return found
+
+    def in_order(self, part: int, code: int) -> tuple[Readership, ...]:
+        """Who reads a lane on an edge that keeps its order."""
+        found = self._in_order.get((part, code))
+        if found is None:
+            if len(self._in_order) >= REMEMBERED:
+                self._in_order.clear()
+            found = tuple(one for one in self.readers(part, code) if one.edge in self.ordered)
+            self._in_order[part, code] = found
         return found
 
     def _reading(self, part: int, digits: list[int]) -> list[Readership]:

@@ -212,6 +212,11 @@ class Graph:
             if source and target and not fits(source.type, target.type):
                 message = f"types differ: {edge.source} is {source.type!r}, {edge.target} is {target.type!r}"
                 yield self._problem(path, message, f"join ports of one type (type {ANY_TYPE!r} fits all)")
+            reader = self.operators.get(edge.target.operator)
+            if edge.ordered and edge.key is None and reader is not None and reader.replicas > 1:
+                message = f"{reader.replicas} replicas of {edge.target.operator!r} share what is to stay in order"
+                hint = 'add a "key", which keeps its own order, or set 1 replica'
+                yield self._problem(join_path(path, "ordered"), message, hint)
         yield from self._lane_problems()
 
     def _lane_problems(self) -> Iterator[Problem]:

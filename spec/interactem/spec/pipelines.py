@@ -147,17 +147,20 @@ class PipelineEdge(SpecModel):
     """Which messages it takes; without it, all."""
     key: RouteKey | None = None
     """A place in the messages' meta: those with equal values there go to the same replica, in order."""
+    ordered: bool = False
+    """Whether a message that fails holds back what comes behind it with its key; without a key, all that does."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
-        return {name: value for name, value in written.items() if value is not None}
+        return {name: value for name, value in written.items() if value is not None and value is not False}
 
     @property
     def route(self) -> str:
         """What it says beside its ports, for people; empty where that is nothing."""
         said = [f"when {self.when}"] if self.when else []
         said += [f"key {self.key}"] if self.key else []
+        said += ["ordered"] if self.ordered else []
         return ", ".join(said)
 
     @classmethod

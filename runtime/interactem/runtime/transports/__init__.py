@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from interactem.runtime.views import Lease
 
 
+MOST_HELD_IN_ORDER = 128
+"""So many batches of an edge that keeps its order are handed out at most before one is settled."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """A batch handed to this replica. `token` is the transport's own way to know it again."""
@@ -59,6 +63,8 @@ class Store:
     """Whether the payload is a batch, to be marked with the wire format."""
     kept: bool = False
     """Whether it is part of what a replica keeps, which nobody makes room for: after a while it is an error."""
+    line: str = ""
+    """What has the same line is stored one after the other, as is what has the same subject."""
     stored: Callable[[int, bool], None] | None = None
     """Is told the sequence once it is stored, and whether it may be so twice. From the transport's thread."""
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import Outbox
 from interactem.runtime.routing import Routing, matches
 from interactem.runtime.subjects import Names
-from interactem.runtime.transports import Delivery, Record, Store, Work
+from interactem.runtime.transports import MOST_HELD_IN_ORDER, Delivery, Record, Store, Work
 from interactem.runtime.wire import FORMAT
 
 
@@ -37,6 +38,7 @@ class _Queue:
     """A durable consumer: what waits, and what is held by whom."""
 
     edge: int
+    most: float
     waiting: deque[_Entry] = field(default_factory=deque)
     held: dict[int, MemoryTransport] = field(default_factory=dict)
     deferred: dict[int, float] = field(default_factory=dict)
@@ -65,7 +67,9 @@ class MemoryBroker:
         routings = {output.stream: Routing(output) for a in assignments for output in a.outputs}
         for entry in (entry for a in assignments for entry in a.inputs):
             for part in range(entry.partitions):
-                queue = self._queues[entry.edge, part] = _Queue(entry.edge)
+                queue = self._queues[entry.edge, part] = _Queue(
+                    entry.edge, MOST_HELD_IN_ORDER if entry.ordered else math.inf
+                )
                 self._readers[self.names.retry(entry.edge, part)] = [queue]
                 filters = self._filters.setdefault(self.names.messages(entry.stream, ""), [])
                 lanes = routings[entry.stream].filters(entry.edge, part, entry.partitions)
@@ -158,6 +162,8 @@ class MemoryBroker:
         now = time.monotonic()
         for key in transport.consumers:
             queue = self._queues[key]
+            if len(queue.held) >= queue.most:
+                continue
             for _ in range(len(queue.waiting)):
                 entry = queue.waiting.popleft()
                 if queue.deferred.get(entry.sequence, 0) > now:

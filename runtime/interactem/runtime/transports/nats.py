@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
@@ -21,7 +22,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from interactem.runtime.assignment import Assignment, Input
-from interactem.runtime.connections import Address, Storer, connect, flush
+from interactem.runtime.connections import PATIENCE, Address, Storer, connect, flush
 from interactem.runtime.errors import TransportError
 from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import BATCH_MESSAGES, Outbox
@@ -29,6 +30,7 @@ from interactem.runtime.own_record import OwnRecord
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery, Record, Store, Work
+from interactem.runtime.transports.consumers import Consumers
 from interactem.runtime.transports.pulling import Pace, Pulling
 from interactem.runtime.transports.sharing import Sharing
 
@@ -190,6 +192,7 @@ class NatsTransport:
         self._client: Client = await connect(self._address, name, reconnected=self._reconnected, denied=self._fail)
         self._storer = Storer(self._client)
         await self._storer.open()
+        self._consumers = Consumers(self._storer, self._names)
         control = self._names.control(self._operator, ">")
         await self._client.subscribe(control, cb=self._on_record, pending_bytes_limit=-1)
         await self._client.subscribe(self._names.pokes(self._operator), cb=self._on_record)
@@ -207,8 +210,8 @@ class NatsTransport:
         for reader in {reader for output in assignment.outputs for reader in output.readers}:
             await self._client.subscribe(self._names.report(reader, "*"), cb=self._on_record)
         for entry in assignment.inputs:
-            await self._pull(entry, retry=False)
-            await self._pull(entry, retry=True)
+            await self._pull(entry, assignment, retry=False)
+            await self._pull(entry, assignment, retry=True)
         self._keep(self._work())
         self._keep(self._extend(assignment.ack_wait / 3))
         await self._share(assignment)
@@ -217,7 +220,7 @@ class NatsTransport:
         outbox = self._opened()
         if outbox.views is None or not (assignment.arena or any(entry.shm for entry in assignment.inputs)):
             return
-        self._sharing = Sharing(assignment, self._replica, outbox.arena, outbox.views, self._storer, self._publish)
+        self._sharing = Sharing(assignment, self._replica, outbox.arena, outbox.views, self._consumers, self._publish)
         for subject in self._sharing.subjects:
             await self._client.subscribe(subject, cb=self._sharing.on_released)
         self._keep(self._sharing.run())
@@ -234,7 +237,7 @@ class NatsTransport:
 
     # receiving
 
-    async def _pull(self, entry: Input, *, retry: bool) -> None:
+    async def _pull(self, entry: Input, assignment: Assignment, *, retry: bool) -> None:
         pulling = Pulling(
             entry.edge,
             self._names.retry_stream(self._operator) if retry else self._names.stream(entry.stream),
@@ -248,10 +251,23 @@ class NatsTransport:
             deliver=lambda pulling, delivery: self._inbox.put((pulling, delivery)),
         )
         self._pullings[entry.edge, retry] = pulling
+        if entry.ordered and not retry:
+            await pulling.keep_order(partial(self._under_way, entry), assignment.ack_wait)
         await self._client.subscribe(
             f"{pulling.inbox}.*", cb=pulling.on_message, pending_bytes_limit=-1, pending_msgs_limit=-1
         )
         pulling.ask()
+
+    async def _under_way(self, entry: Input) -> tuple[int, int]:
+        """The number of the last batch that was handed out to the readers of an input, and how many are not settled.
+
+        Raises `TransportError`.
+        """
+        part = entry.partition(self._replica)
+        info = await self._consumers.info(entry.stream, entry.edge, part, PATIENCE)
+        if info is None:
+            raise TransportError(f"the broker knows nothing of edge {entry.edge}")
+        return int(info["delivered"]["consumer_seq"]), int(info["num_ack_pending"])
 
     async def _on_record(self, message: Msg) -> None:
         self._heard.add(message.subject)
@@ -331,10 +347,10 @@ class NatsTransport:
                 self._keep(self._store_after())
 
     async def _store_all(self, items: list[Store]) -> None:
-        """In their order under each subject, and side by side otherwise."""
+        """In their order under each subject and in each line, and side by side otherwise."""
         lanes: dict[str, list[Store]] = {}
         for item in items:
-            lanes.setdefault(item.subject, []).append(item)
+            lanes.setdefault(item.line or item.subject, []).append(item)
 
         async def store(lane: list[Store]) -> None:
             for item in lane:

@@ -6,13 +6,16 @@ import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from nats.aio.msg import Msg
 
 from interactem.runtime import wire
+from interactem.runtime.errors import TransportError
 from interactem.runtime.slot import Slot
 from interactem.runtime.transports import Delivery
+from interactem.runtime.transports.succession import Succession
 
 EXPIRES = 30.0
 HEARTBEAT = 5.0
@@ -22,6 +25,8 @@ AHEAD_MOST = 16
 AHEAD_BYTES = 4 * 2**20
 
 Publish = Callable[[str, bytes, str], Awaitable[None]]
+UnderWay = Callable[[], Awaitable[tuple[int, int]]]
+"""Tells the number of the last batch that a consumer's readers were handed, and how many are not settled."""
 
 
 class Pace:
@@ -78,6 +83,7 @@ class Pulling:
         self._taken = 0
         self._mean_bytes = 0.0
         self._held: dict[int, tuple[Delivery, float]] = {}
+        self._succession: Succession | None = None
 
     # the replica's thread
 
@@ -91,6 +97,12 @@ class Pulling:
         return self._queued <= self._ahead // 2
 
     # the transport's thread
+
+    async def keep_order(self, under_way: UnderWay, ack_wait: float) -> None:
+        """Before anything is asked for: pass on nothing before what others were handed and have not settled."""
+        self._under_way, self._ack_wait = under_way, ack_wait
+        self._succession = Succession(*await under_way())
+        self._missing_since = time.monotonic()
 
     @property
     def _queued(self) -> int:
@@ -143,6 +155,8 @@ class Pulling:
         metadata = message.metadata
         sequence = metadata.sequence.stream
         self._mean_bytes = 0.8 * self._mean_bytes + 0.2 * len(message.data)
+        if self._succession is not None and self._succession.count(metadata.sequence.consumer):
+            self._missing_since = time.monotonic()
         if sequence in self._held:
             # handed out a second time while we hold it: the newer reply subject is the one that counts
             held, _ = self._held[sequence]
@@ -155,8 +169,27 @@ class Pulling:
         stored = metadata.timestamp.timestamp()
         delivery = Delivery(self._edge, message.data, format, message.reply, sequence, self._retry, backlog, stored)
         self._hold(delivery)
-        self._arrived += 1
-        self._deliver(self, delivery)
+        if self._succession is None:
+            self._pass_on([delivery])
+        else:
+            self._pass_on(self._succession.take(delivery, again=metadata.num_delivered > 1))
+            self.ask()
+
+    def _pass_on(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self._arrived += 1
+            self._deliver(self, delivery)
+
+    async def _look_for_missing(self) -> None:
+        """What is missing may have been settled after all by whoever held it: nobody will hand it out again then."""
+        if self._succession is None:
+            return
+        self._missing_since = time.monotonic()  # so that this is not asked again meanwhile
+        with suppress(TransportError):  # a broker that is away is asked later
+            before = set(self._held)
+            _, unsettled = await self._under_way()
+            if unsettled <= len(before & self._held.keys()):
+                self._pass_on(self._succession.clear())
 
     def _hold(self, delivery: Delivery) -> None:
         self._held[delivery.sequence] = delivery, time.monotonic()
@@ -165,6 +198,8 @@ class Pulling:
     def forget(self, delivery: Delivery) -> None:
         """The delivery is answered, or about to be."""
         self._held.pop(delivery.sequence, None)
+        if self._succession is not None:
+            self._succession.settled(delivery.sequence)
         self._slot.release(delivery.token)
 
     async def extend(self, period: float) -> None:
@@ -173,6 +208,9 @@ class Pulling:
         for delivery, since in list(self._held.values()):
             if now - since > period / 2:
                 await self._publish(delivery.token, b"+WPI", "")
+        order = self._succession
+        if order is not None and order.missing and now - self._missing_since > self._ack_wait:
+            self._start(self._look_for_missing())
         if self._asked and now - self._heard > 2.5 * HEARTBEAT:
             self._asked.clear()
         self.ask()

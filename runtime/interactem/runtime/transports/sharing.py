@@ -14,11 +14,11 @@ from nats.aio.msg import Msg
 
 from interactem.runtime.arena import Arena, Progress, Reader
 from interactem.runtime.assignment import Assignment
-from interactem.runtime.connections import Storer
 from interactem.runtime.errors import TransportError
 from interactem.runtime.releasing import heard, told
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Delivery
+from interactem.runtime.transports.consumers import Consumers
 from interactem.runtime.views import Lease, Views
 
 LOOK_SECONDS = 0.1
@@ -26,8 +26,6 @@ KEPT_SECONDS = 2.0
 """How often it is said that a kernel keeps a block."""
 ASK_SECONDS = 1.0
 ASK_PATIENCE = 5.0
-_NO_STREAMS = 10039
-"""JetStream's error code for an account that has none."""
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 
@@ -41,19 +39,18 @@ class Sharing:
         replica: int,
         arena: Arena | None,
         views: Views,
-        storer: Storer,
+        consumers: Consumers,
         publish: Publish,
     ) -> None:
         self._names = Names(assignment.run)
         self._replica = replica
         self._arena = arena
         self._views = views
-        self._storer = storer
+        self._consumers = consumers
         self._publish = publish
         self._outputs = [output for output in assignment.outputs if output.shm and arena is not None]
         self._told_kept = 0.0
         self._asked = 0.0
-        self._own_account = False
 
     @property
     def subjects(self) -> list[str]:
@@ -111,16 +108,11 @@ class Sharing:
         arena.settle(outstanding, found)
 
     async def _progress(self, stream: int, edge: int, part: int) -> Progress | None:
-        names = self._names
-        subject = names.own_consumer_info(edge, part) if self._own_account else names.consumer_info(stream, edge, part)
         try:
-            info = await self._storer.ask(subject, None, patience=ASK_PATIENCE)
+            info = await self._consumers.info(stream, edge, part, ASK_PATIENCE)
         except TransportError:
             return None  # a broker that is away for a while; whoever stores something says so if it is for good
-        if "error" in info:
-            if info["error"].get("err_code") == _NO_STREAMS and not self._own_account:
-                self._own_account = True
-                return await self._progress(stream, edge, part)
+        if info is None:
             return None
         idle = info["num_pending"] + info["num_ack_pending"] == 0
         return Progress(int(info["ack_floor"]["stream_seq"]), idle)

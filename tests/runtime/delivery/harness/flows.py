@@ -222,15 +222,23 @@ class Flow:
         self.backend.tell(subject, json.dumps(value).encode())
         return call
 
-    def feed(self, name: str, messages: list[BytesMessage], *, port: str = "out", ids: list[str] | None = None) -> None:
+    def feed(
+        self,
+        name: str,
+        messages: list[BytesMessage],
+        *,
+        port: str = "out",
+        ids: list[str] | None = None,
+        lane: int | str = 0,
+    ) -> None:
         """Store one batch as if the operator `name` had sent it."""
         ids = [m.id or f"{name}.{n}" for n, m in enumerate(messages)] if ids is None else ids
         payload = wire.encode([wire.pack(m, *file(i)) for m, i in zip(messages, ids, strict=True)])
-        self.feed_raw(name, payload, port=port)
+        self.feed_raw(name, payload, port=port, lane=lane)
 
-    def feed_raw(self, name: str, payload: bytes, *, port: str = "out") -> None:
+    def feed_raw(self, name: str, payload: bytes, *, port: str = "out", lane: int | str = 0) -> None:
         output = next(o for o in self.operator(name).assignment.outputs if o.port == port)
-        self.backend.store(Store(Names(self.plan.run).messages(output.stream, 0), payload, None, wire=True))
+        self.backend.store(Store(Names(self.plan.run).messages(output.stream, lane), payload, None, wire=True))
 
     def finished_without(self, name: str) -> None:
         """Say that the operator is done though no replica of it ever ran."""

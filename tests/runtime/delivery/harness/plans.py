@@ -83,7 +83,15 @@ def make_plan(run: str, nodes: dict[str, Node], given: Sequence[Edge], **options
     operators = []
     for name, nd in nodes.items():
         inputs = tuple(
-            Input(number, target[1], stream[begin], parts[number], keyed=keyed[number] is not None)
+            Input(
+                number,
+                target[1],
+                stream[begin],
+                parts[number],
+                keyed=keyed[number] is not None,
+                ordered=said[number].get("ordered", False),
+                key=_path(said[number]),
+            )
             for number, (begin, target) in enumerate(parsed)
             if target[0] == name
         )
@@ -93,7 +101,8 @@ def make_plan(run: str, nodes: dict[str, Node], given: Sequence[Edge], **options
             readers = tuple(sorted({index[reader] for _, reader in out}))
             numbers = tuple(number for number, _ in out)
             ways = math.lcm(*(parts[number] for number in numbers if not keyed[number]), 1)
-            routes = tuple(_route(number, edges[number], said[number]) for number in numbers if said[number])
+            routing = [number for number in numbers if not said[number].keys().isdisjoint(("key", "when"))]
+            routes = tuple(_route(number, edges[number], said[number]) for number in routing)
             each = tuple(parts[number] for number in numbers)
             outputs.append(
                 Output(
@@ -105,6 +114,7 @@ def make_plan(run: str, nodes: dict[str, Node], given: Sequence[Edge], **options
                     each,
                     fallback=port in nd.fallbacks,
                     routes=routes,
+                    ordered=tuple(number for number in numbers if said[number].get("ordered")),
                 )
             )
         wait = nd.options.pop("wait", WAIT)
@@ -125,7 +135,11 @@ def make_plan(run: str, nodes: dict[str, Node], given: Sequence[Edge], **options
 
 def _route(number: int, name: str, said: dict[str, Any]) -> Route:
     when = When.model_validate(said["when"]).rules if "when" in said else ()
-    return Route(number, name, when, tuple(said["key"].split(".")[1:]) if "key" in said else ())
+    return Route(number, name, when, _path(said))
+
+
+def _path(said: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(said["key"].split(".")[1:]) if "key" in said else ()
 
 
 def _port(text: str, default: str) -> tuple[str, str]:

@@ -52,6 +52,8 @@ class Reduction:
     early: Every | None
     patience: float
     idle: float | None
+    grouped_by: str | None = None
+    """The path of the key, empty where all messages have the same, or None where a function gives it."""
 
 
 def reduce_kernel(
@@ -82,6 +84,7 @@ def reduce_kernel(
     reduction = Reduction(
         inner, window, extractor(key), None if window is None else time, float(lateness),
         None if late == DROP else late, early, float(patience), idle,
+        "" if key is None else key if isinstance(key, str) else None,
     )  # fmt: skip
 
     def gather(inputs: BytesMessage) -> None:
