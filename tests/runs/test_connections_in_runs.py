@@ -54,7 +54,8 @@ def test_the_kernel_has_the_values_and_nothing_else_ever_does(project, connected
 
 def test_all_that_is_missing_is_said_before_anything_starts(project, connected):
     del project.environment["TEST_DB"]
-    done = project.run(connected(spare="@db.spare"))
+    file = connected(spare="@db.spare")
+    done = project.run(file)
     assert done.code == 2
     problems = done.json["problems"]
     assert [problem.split(": ", 1)[1].split(";")[0] for problem in problems] == [
@@ -64,6 +65,7 @@ def test_all_that_is_missing_is_said_before_anything_starts(project, connected):
         + str(project.path / "connections.json"),
     ]
     assert not (project.path / "run").exists()
+    assert project.do("pipeline", "validate", file, "--json").json["problems"] == problems
 
 
 def test_a_run_is_resumed_with_the_values_of_then(project, connected):

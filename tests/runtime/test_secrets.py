@@ -47,9 +47,11 @@ def test_a_file_that_cannot_be_read_is_not_quoted(tmp_path, text):
 
 
 def test_secrets_are_hidden_in_whatever_form_they_come():
-    mask = Mask(["p'w\"d\\1", "first\nsecond line", "pass", "password", "abc"])
+    mask = Mask(["p'w\"d\\1", "first\nsecond line", "pass", "password", "abc", 'geh\u00e9im "/ 1'])
     assert mask.text(repr("p'w\"d\\1")) == "'***'"
     assert mask.text(json.dumps({"p": "p'w\"d\\1"})) == '{"p": "***"}'
+    assert mask.text(json.dumps('geh\u00e9im "/ 1', ensure_ascii=False)) == '"***"'
+    assert mask.text("https://user:geh%C3%A9im%20%22%2F%201@host") == "https://user:***@host"
     assert mask.line(b"only the second line is printed") == b"only the *** is printed"
     assert mask.text("password pass passwords") == "*** *** ***s"
     assert mask.text("abc is too short to be hidden") == "abc is too short to be hidden"

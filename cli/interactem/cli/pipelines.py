@@ -31,11 +31,13 @@ Images = Annotated[
 def validate(
     file: PipelineFile, assignments: Assignments = None, launcher: Images = None, as_json: AsJson = False
 ) -> None:
-    """Check a pipeline: operators, ports, types, parameters, files of mounts, cycles. Tells all problems at once."""
+    """Check a pipeline: operators, ports, types, parameters, mounts, cycles, connections. Tells all problems at once."""
     from interactem.cli.graphs import load_pipeline
     from interactem.cli.output import counted, print_json, say
+    from interactem.engine.connections import connections_of_graph, find_connections
 
     graph = load_pipeline(file, assignments or (), engine=launcher).check()
+    connections_of_graph(graph, find_connections(file))
     operators, edges = len(graph.operators), len(graph.edges)
     if as_json:
         print_json({"valid": True, "name": graph.pipeline.name, "operators": operators, "edges": edges})

@@ -6,10 +6,11 @@ The file is JSON: `connections`, the values by the parameter's name, and `secret
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from interactem.runtime.errors import SettingsError
 
@@ -23,8 +24,7 @@ class Mask:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         every = {part for secret in secrets for part in (secret, *secret.splitlines()) if len(part) >= SHORT}
-        # as it is, and as it stands in repr() and JSON
-        forms = {form for secret in every for form in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1])}
+        forms = {form for secret in every for form in _forms(secret)}
         self._texts = sorted(forms, key=len, reverse=True)
         self._bytes = [text.encode("utf-8", "surrogateescape") for text in self._texts]
 
@@ -37,6 +37,16 @@ class Mask:
         for secret in self._bytes:
             line = line.replace(secret, HIDDEN.encode())
         return line
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """As it is, and as it stands in repr(), in JSON and in a URL."""
+    yield secret
+    yield repr(secret)[1:-1]
+    for ascii_only in (True, False):
+        yield json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+    for safe in ("", "/"):
+        yield quote(secret, safe=safe, errors="surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
