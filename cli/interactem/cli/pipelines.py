@@ -31,7 +31,7 @@ Images = Annotated[
 def validate(
     file: PipelineFile, assignments: Assignments = None, launcher: Images = None, as_json: AsJson = False
 ) -> None:
-    """Check a pipeline: operators, ports, types, parameters, mounts, cycles, connections. Tells all problems at once."""
+    """Check a pipeline: operators, ports, types, parameters, mounts, cycles, connections. Tells every problem."""
     from interactem.cli.graphs import load_pipeline
     from interactem.cli.output import counted, print_json, say
     from interactem.engine.connections import connections_of_graph, find_connections
