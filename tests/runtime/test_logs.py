@@ -6,7 +6,8 @@ import io
 import logging
 
 from interactem.runtime import BytesMessage, Context
-from interactem.runtime.logs import carry
+from interactem.runtime.logs import carry, log_alone
+from interactem.runtime.secrets import Mask
 
 
 def test_records_carry_operator_replica_and_message(monkeypatch):
@@ -29,3 +30,15 @@ def test_records_carry_operator_replica_and_message(monkeypatch):
     assert [(record.operator, record.replica, record.message_id) for record in seen[1:2]] == [
         ("sort", 2, "numbers.0.7")
     ]
+
+
+def test_outside_of_runs_no_secret_is_logged(monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    log_alone(Mask(["hunter2"]))
+    try:
+        raise ValueError("cannot use hunter2")
+    except ValueError:
+        logging.getLogger("any").exception("with %s", {"password": "hunter2"})
+    told = capsys.readouterr().err
+    assert told.startswith("ERROR with {'password': '***'}\nTraceback")
+    assert told.endswith("ValueError: cannot use ***\n")

@@ -8,7 +8,6 @@ the other one leads to whoever starts it, its first client: that one asks for wh
 from __future__ import annotations
 
 import json
-import logging
 import os
 import queue
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 
 from interactem.runtime import frames
 from interactem.runtime.cancelling import Cancelling
+from interactem.runtime.logs import log_alone
 from interactem.runtime.own_folders import clear_away
 from interactem.runtime.printed import Printed
 from interactem.runtime.sessions import INTERRUPTED, Outcome, Request, Session, outcome_of, print_message
@@ -74,6 +74,7 @@ class Daemon:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._current: Job | None = None
         self._printed = Printed()
+        log_alone(self._request.mask)
         self._main = threading.main_thread().ident or 0
 
     def serve(self) -> int:
@@ -227,7 +228,6 @@ def main(arguments: list[str]) -> int:
         remove(*places)  # whoever wanted it is gone
         return INTERRUPTED
     daemon = Daemon(listener, Job(starter, json.loads(frame[1])), places)
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     return daemon.serve()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
 import sys
 from typing import Any
 
 from interactem.runtime.cancelling import Cancelling
+from interactem.runtime.logs import log_alone
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.sessions import Outcome, Request, Send, Session, outcome_of, plain, print_message
 from interactem.runtime.standard_output import reserved_output
@@ -25,7 +25,6 @@ __all__ = ["main"]
 def main(arguments: list[str]) -> int:
     with os.fdopen(int(arguments[0]), "rb") as file:
         asked: dict[str, Any] = json.load(file)
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     if not asked["json"]:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the output streams
         return _said(_live(asked, print_message))
@@ -39,6 +38,7 @@ def main(arguments: list[str]) -> int:
 
 def _live(asked: dict[str, Any], send: Send) -> Outcome:
     request = Request.of(asked)
+    log_alone(request.mask)
     session = Session(request)
     cancelling = Cancelling(session.cancel)
     cancelling.listen()

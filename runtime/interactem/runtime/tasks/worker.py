@@ -9,7 +9,6 @@ statuses and the lines, with the seconds that it took. At the end of what it is 
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ from typing import Any
 from interactem.runtime.errors import ParametersError
 from interactem.runtime.failures import Failure
 from interactem.runtime.kernels import Kernel
+from interactem.runtime.logs import log_alone
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.sessions import INVALID, Request, Session, outcome_of
 from interactem.runtime.tasks import talking
@@ -261,11 +261,13 @@ def main(arguments: list[str]) -> int:
     for number in (channel.fileno(), slot.descriptor):
         os.set_inheritable(number, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process above says what is to be
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     asked = talking.receive(channel)
-    if asked is not None:
-        Worker(Request.of(asked), Path(asked["folder"]), channel, slot).run()
-    return INVALID if asked is None else 0
+    if asked is None:
+        return INVALID
+    request = Request.of(asked)
+    log_alone(request.mask)
+    Worker(request, Path(asked["folder"]), channel, slot).run()
+    return 0
 
 
 if __name__ == "__main__":
