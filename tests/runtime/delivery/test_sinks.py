@@ -113,3 +113,11 @@ def test_a_sink_does_not_yield():
         @operator.sink
         def keep(inputs):
             yield inputs
+
+
+def test_a_sink_takes_its_message():
+    with pytest.raises(KernelError, match="forgetful: a sink takes `inputs`"):
+
+        @operator.sink
+        def forgetful(parameters):
+            return None

@@ -54,8 +54,10 @@ class Sink(Operator):
 
 
 def sinking(kernel: Kernel) -> Kernel:
-    """The same kernel, whose results are those of a sink. Raises `KernelError` for one that yields."""
+    """The same kernel, whose results are those of a sink. Raises `KernelError` for one that is none."""
     function = kernel.function
+    if not {"inputs", "run_data"} & set(kernel.takes):
+        raise KernelError(f"{function.__name__}: a sink takes `inputs`, the message that it is to deal with")
     if kernel.generator:
         raise KernelError(f"{function.__name__}: a sink returns what became of a message; it does not yield")
     if kernel.coroutine:
