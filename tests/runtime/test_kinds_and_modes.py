@@ -50,7 +50,6 @@ def yields(inputs, parameters):
         (lambda: operator.batch(max_size=0)(plain), "max_size=0"),
         (lambda: operator.batch(max_wait=-1)(plain), "max_wait=-1"),
         (lambda: operator.batch(max_wait="1")(plain), "max_wait='1'"),
-        (lambda: operator.batch(lambda inputs, trigger: None), "cannot take trigger"),
         (lambda: operator.batch(lambda inputs, run_data: None), "cannot take run_data"),
         (lambda: operator.batch(lambda parameters: None), "takes the list of messages first"),
         (lambda: operator.staged(max_concurrency=0)(plain), "max_concurrency=0"),

@@ -79,8 +79,13 @@ class Kernel:
     @property
     def pokable(self) -> bool:
         """Whether it can be called without a message, for a trigger."""
-        alone = self.kind in ("map", "stream") and not self.mode.processes
-        return alone and not {"trigger", "context"}.isdisjoint(self.takes)
+        if self.batching is not None:
+            return "trigger" in self.batching.kernel.takes
+        if self.stages is not None:
+            return self.stages.pokable
+        if self.reduction is not None:
+            return self.reduction.early is not None
+        return not (self.updates or {"trigger", "context"}.isdisjoint(self.takes))
 
     @property
     def one_by_one(self) -> bool:

@@ -181,6 +181,9 @@ class OperatorDecorator:
             function, finish, True, lambda kernel: with_mode(batch_kernel(kernel, max_size, max_wait), mode), "batch"
         )
 
+    @overload
+    def staged(self, function: Function, /) -> Function: ...
+    @overload
     def staged(
         self,
         /,
@@ -195,13 +198,31 @@ class OperatorDecorator:
         processes: int = 0,
         ordered: bool = False,
         keep_folders: bool = False,
-    ) -> Callable[[Function], Function]:
+    ) -> Callable[[Function], Function]: ...
+    def staged(
+        self,
+        function: Function | None = None,
+        /,
+        *,
+        prepare: Callable[..., Any] | None = None,
+        output: Callable[..., Any] | None = None,
+        max_concurrency: int = 1,
+        prepare_concurrency: int | None = None,
+        output_concurrency: int | None = None,
+        threads: int = 0,
+        concurrency: int = 0,
+        processes: int = 0,
+        ordered: bool = False,
+        keep_folders: bool = False,
+    ) -> Function | Callable[[Function], Function]:
         """Make three functions the kernel, which work on different messages at once: `prepare`, this one and `output`.
 
         The first is given the message, the others what the one before has returned; what the last one returns is sent.
         Each may name `parameters` and `context`, and may be a coroutine. `context.folder` is the message's own working
         folder in all three; with `keep_folders` that of a failed attempt stays. `max_concurrency` is how many messages
         this function has at once, and `prepare_concurrency` and `output_concurrency` the same for the other two.
+
+        Where this function names `trigger`, it is called without a value, as None, for each trigger that is pulled.
         """
         numbers = {
             "prepare": max_concurrency if prepare_concurrency is None else prepare_concurrency,
@@ -218,7 +239,7 @@ class OperatorDecorator:
             setattr(target, KERNEL, kernel)
             return target
 
-        return decorate
+        return decorate if function is None else decorate(function)
 
     @overload
     def source(self, function: Function, /) -> Function: ...

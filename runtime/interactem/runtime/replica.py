@@ -138,6 +138,7 @@ class Replica:
             self._reducing = Reducing(
                 assignment, reducer, windows, packing, context, hearing, effects, reporter, retries, log, slot
             )
+            triggers.tell_windows = self._reducing.tell_now
         takes = (
             assignment, caller, sharing, transport, context, hearing, outbox, effects, retries,
             self.counts, slot, views,
@@ -147,6 +148,7 @@ class Replica:
         if not kernel.one_by_one and not assignment.is_source:
             self._flights = flights = Flights(*takes)
             flights.prepare(kernel, partial(workers_for, caller, context), log.log, limit_of(caller), arm)
+            triggers.invoke = flights.poke or triggers.invoke
         if arena is not None:
             self._lend = sharing.lend
             arena.patience = Waiting(caller, slot, reporter, outbox, hearing)

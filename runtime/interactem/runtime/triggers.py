@@ -18,6 +18,7 @@ from interactem.runtime.context import Context
 from interactem.runtime.effects import Effects
 from interactem.runtime.errors import StateError
 from interactem.runtime.failures import Failure
+from interactem.runtime.flight.items import ToldError
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import source_id, trigger_name
 from interactem.runtime.outbox import Outbox, Sent
@@ -28,8 +29,8 @@ from interactem.runtime.transports import Work
 REMEMBERED = 1_000
 """So many pokes are known again when they come once more."""
 NOT_TAKEN = (
-    "its kernel takes no trigger: name `trigger` or `context` in the signature of one that takes a message at a time, "
-    "in its replica's own process"
+    "its kernel takes no trigger: name `trigger` or `context` in its signature, of a batch kernel, and of the middle "
+    "function of a staged one, `trigger`; let a reducer tell its windows `early`"
 )
 
 
@@ -84,6 +85,10 @@ class Triggers:
         self._counts = reporter.counts
         self._log = log
         self._send = send or self._send_as_usual
+        self.invoke: Callable[[None, dict[str, Any]], Any] = caller.invoke
+        """How the kernel is called; a worker process is asked by who has some."""
+        self.tell_windows: Callable[[str], dict[str, Any]] | None = None
+        """What a reducer does in place of a call."""
         self._taken: deque[str] = deque(maxlen=REMEMBERED)
 
     def take(self, payload: bytes) -> None:
@@ -99,7 +104,7 @@ class Triggers:
         if not self._caller.kernel.pokable:
             self._hearing.answer({"id": poke.id, "calls": 0, "sent": 0, "error": NOT_TAKEN})
             return
-        done = self._work_off(poke)
+        done = self._work_off(poke) if self.tell_windows is None else self.tell_windows(poke.trigger)
         # behind everything that was sent before: only what is stored is said to be done
         self._outbox.put(Work(done=lambda: self._hearing.answer({"id": poke.id, **done})))
 
@@ -121,7 +126,8 @@ class Triggers:
         except Exception as error:
             self._outbox.check()
             self._effects.restart_state()
-            failure = Failure.of(error, 1, self._context.mask.text)
+            hide = self._context.mask.text
+            failure = error.told.failure(1, hide) if isinstance(error, ToldError) else Failure.of(error, 1, hide)
             self._log.log(f"trigger {poke.trigger}", failure)
             return {"calls": calls + 1, "sent": sent, "error": failure.error, "traceback": failure.traceback}
         return {"calls": calls, "sent": sent}
@@ -135,7 +141,7 @@ class Triggers:
         weight = 0
         try:
             self._caller.arm()
-            results = self._caller.messages(self._caller.invoke(None, self._hearing.parameters))
+            results = self._caller.messages(self.invoke(None, self._hearing.parameters))
             for index, result in enumerate(results):
                 weight += self._packing.pack_into(made, result, *source_id(source, number, index))
         finally:

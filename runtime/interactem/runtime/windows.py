@@ -110,7 +110,12 @@ def _aligned(time: float, size: float, every: float) -> list[Window]:
     while (number + 1) * every <= time:
         number += 1
     found = []
-    while number * every + size > time:
-        found.append(Window(float(number * every), float(number * every + size)))
+    while (end := _end(number, size, every)) > time:
+        found.append(Window(float(number * every), float(end)))
         number -= 1
     return found[::-1]
+
+
+def _end(number: int, size: float, every: float) -> float:
+    """Where windows do not overlap, one ends with exactly the number that the next one begins with."""
+    return (number + 1) * every if size == every else number * every + size

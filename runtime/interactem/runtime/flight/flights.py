@@ -18,6 +18,7 @@ from interactem.runtime.flight.items import Flight, Item, Opened, Told, Workers
 from interactem.runtime.flight.leaving import Copies, Failed
 from interactem.runtime.flight.order import Order
 from interactem.runtime.flight.parts import Parts
+from interactem.runtime.flight.processes import Processes
 from interactem.runtime.flight.queue import Queue
 from interactem.runtime.flight.yielding import Yielding
 from interactem.runtime.ids import Run, Series, runs_of
@@ -63,6 +64,11 @@ class Flights(Yielding):
         self._broken = None
         self._event = threading.Event()
         self._receiving = False
+
+    @property
+    def poke(self) -> Callable[[None, dict[str, Any]], Any] | None:
+        """How the kernel is called for a trigger where that is not as everywhere."""
+        return self._workers.poke if isinstance(self._workers, Processes) else None
 
     def start(self) -> None:
         """Once the kernel's dependencies are there. Raises `SetUpError`."""

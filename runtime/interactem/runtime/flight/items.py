@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from interactem.runtime.flight.watch import Watch
 from interactem.runtime.ids import Run, Series
 from interactem.runtime.messages import BytesMessage
 
-__all__ = ["Flight", "Item", "Land", "Opened", "Told", "Workers"]
+__all__ = ["Flight", "Item", "Land", "Opened", "Poked", "Told", "ToldError", "Workers"]
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +52,14 @@ class Item:
         return self.edge, *self.opened.batch.ids[self.index]
 
 
+@dataclass(frozen=True, slots=True)
+class Poked:
+    """A call without a message, for a trigger. Its flight does not land: `over` says that it is there."""
+
+    trigger: str
+    over: Future[None] = field(default_factory=Future)
+
+
 @dataclass(slots=True, eq=False)
 class Flight:
     """One call of the kernel, with one message or, of a batch kernel, several.
@@ -71,6 +80,7 @@ class Flight:
     """Its messages as the crash slot names them: edge, attempt and ids."""
     parts: Parts | None = None
     refused: Failure | None = None
+    poked: Poked | None = None
 
     @property
     def messages(self) -> list[BytesMessage]:
@@ -79,11 +89,11 @@ class Flight:
     @property
     def attempt(self) -> int:
         """Of a batch, that of the message which has failed most often."""
-        return max([item.failed for item in self.items]) + 1
+        return max([item.failed for item in self.items], default=0) + 1
 
     def fail(self, error: Exception | Told) -> None:
         """The call has raised."""
-        self.outcomes = [error] * len(self.items)
+        self.outcomes = [error] * max(1, len(self.items))
         self.shared = len(self.items) > 1
 
 
@@ -96,6 +106,14 @@ class Told:
 
     def failure(self, attempts: int, hide: Callable[[str], str]) -> Failure:
         return Failure(attempts, hide(self.error), hide(self.traceback))
+
+
+class ToldError(Exception):
+    """Raised in place of what was raised in another process."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.error)
+        self.told = told
 
 
 Land = Callable[[Flight], None]

@@ -19,7 +19,7 @@ from typing import Any
 
 from interactem.runtime.context import Context
 from interactem.runtime.errors import ConcurrentStateError, KernelError, SetUpError, WorkerError
-from interactem.runtime.flight.items import Flight, Land, Told
+from interactem.runtime.flight.items import Flight, Land, Poked, Told, ToldError
 from interactem.runtime.flight.pipes import Pipe, result_of, value_of_message
 from interactem.runtime.flight.seats import handed
 from interactem.runtime.flight.worker import Answer, Part, Surroundings, Task
@@ -82,6 +82,22 @@ class Processes:
         self._begun += 1
         self._flights.put(flight)
 
+    def poke(self, message: None, parameters: Any) -> Any:
+        """Have one of them call the kernel for the trigger that the replica's context names; what that has returned.
+
+        Nothing else is in flight. Raises `ToldError` for what was raised there, and what there is when a worker dies.
+        """
+        poked = Poked(self._context.trigger or "")
+        flight = Flight([], dict(parameters), poked=poked)
+        self.begin(flight)
+        poked.over.result()
+        [outcome] = flight.outcomes
+        if isinstance(outcome, Told):
+            raise ToldError(outcome)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
     def close(self) -> None:
         for _ in self._workers:
             self._flights.put(None)
@@ -138,7 +154,10 @@ class _Worker:
         while (flight := self._flights.get()) is not None:
             dead = self._serve(flight)
             self.landed += 1
-            self._land(flight)
+            if flight.poked is None:
+                self._land(flight)
+            else:
+                flight.poked.over.set_result(None)
             del flight
             if dead:
                 self._finish()
@@ -184,7 +203,8 @@ class _Worker:
             flight.fail(TimeoutError(f"the kernel took longer than its limit of {limit:g} s; its process was ended"))
             return True
         except (EOFError, OSError):
-            flight.fail(WorkerError(f"{self._ended()} while it had this message"))
+            what = "it had this message" if flight.poked is None else f"it was called for {flight.poked.trigger}"
+            flight.fail(WorkerError(f"{self._ended()} while {what}"))
             return True
         except Exception as error:  # what was to be sent cannot be pickled
             flight.fail(error)
@@ -215,7 +235,8 @@ class _Worker:
         sides = dict(self._context.side_inputs)
         told = {name: value for name, value in sides.items() if self._sides.get(name) is not value}
         messages = [value_of_message(one) for one in flight.messages]
-        self._pipe.send(Task(messages, flight.attempt, new, told, streams=flight.parts is not None))
+        trigger = None if flight.poked is None else flight.poked.trigger
+        self._pipe.send(Task(messages, flight.attempt, new, told, flight.parts is not None, trigger))
         self._sent, self._sides = flight.parameters, sides
 
     def _note(self, flight: Flight, answer: Answer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import threading
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from interactem.runtime.context import Context
 from interactem.runtime.flight.items import Flight
 from interactem.runtime.flight.watch import Watch
 from interactem.runtime.kernels import Kernel
-from interactem.runtime.kinds.batch import gathered, paired
+from interactem.runtime.kinds.batch import flat, gathered, paired
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.typed_parameters import TypedParameters
 
@@ -121,14 +121,21 @@ class Seat:
         timeout = self._timeout
         return step if timeout is None else limited(step, timeout - watch.seconds, timeout)
 
-    def take(self, messages: Sequence[BytesMessage], attempt: int) -> None:
+    def answer_poke(self, parameters: Any, run: Callable[[Any], Any]) -> Any:
+        """What the kernel makes without a message, for the trigger that the context names."""
+        returned = self._called([], parameters)
+        if self._kernel.coroutine:
+            returned = run(gathered(returned, generator=self._kernel.generator))
+        return flat(returned) if self._kernel.generator else returned
+
+    def take(self, messages: Sequence[BytesMessage], attempt: int, trigger: str | None = None) -> None:
         """The context is about these from now on."""
-        self.context.attempt = attempt
-        self.context._message = None if self._batches else messages[0]
+        self.context.attempt, self.context.trigger = attempt, trigger
+        self.context._message = None if self._batches or not messages else messages[0]
 
     def leave(self) -> None:
         self.context.remove_folder()
-        self.context._message = None
+        self.context._message = self.context.trigger = None
 
     def _sit(self, flight: Flight) -> None:
         self.take(flight.messages, flight.attempt)
@@ -140,24 +147,13 @@ class Seat:
 
     def _called(self, messages: Sequence[BytesMessage], parameters: Any) -> Any:
         parameters = parameters if self._typed is None else self._typed(parameters)
-        inputs: Any = list(messages) if self._batches else messages[0]
+        inputs: Any = list(messages) if self._batches else messages[0] if messages else None
         return self._kernel.function(*self._kernel.arguments(inputs, parameters, self.context))
 
     def _results(self, messages: Sequence[BytesMessage], returned: Any) -> list[Any]:
         if self._batches:
             return paired(messages, returned, generator=self._kernel.generator)
-        return [_flat(returned) if self._kernel.generator else returned]
-
-
-def _flat(parts: Iterable[Any]) -> list[Any]:
-    """What a generator has yielded, as what a function returns."""
-    flat: list[Any] = []
-    for part in parts:
-        if isinstance(part, list | tuple):
-            flat += part
-        elif part is not None:
-            flat.append(part)
-    return flat
+        return [flat(returned) if self._kernel.generator else returned]
 
 
 def handed(flight: Flight, part: Any) -> bool:

@@ -68,6 +68,8 @@ class Task:
     """Those whose values are new."""
     streams: bool = False
     """Whether what is yielded is sent part by part."""
+    trigger: str | None = None
+    """For which there is a call without a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +156,14 @@ class _Work:
             if task.parameters is not None:
                 self._parameters = task.parameters
             self._seat.context.side_inputs.update(task.side_inputs)
-            self._pipe.send(self._answer([message_of(value) for value in task.messages], task.attempt, task.streams))
+            self._pipe.send(self._answer(task))
 
-    def _answer(self, messages: list[BytesMessage], attempt: int, streams: bool) -> Answer:
-        self._seat.take(messages, attempt)
+    def _answer(self, task: Task) -> Answer:
+        messages, attempt = [message_of(value) for value in task.messages], task.attempt
+        self._seat.take(messages, attempt, task.trigger)
         self._watch.start()
         try:
-            results = self._stream(messages) if streams else self._call(messages)
+            results = self._results(messages, task)
             seconds = self._watch.stop()
             return Answer([self._outcome(result) for result in results], seconds=seconds, told=self._new())
         except StateError:
@@ -171,6 +174,11 @@ class _Work:
             return Answer([], raised=told, seconds=self._watch.stop(), told=self._new())
         finally:
             self._seat.leave()
+
+    def _results(self, messages: list[BytesMessage], task: Task) -> list[Any]:
+        if task.trigger is not None:
+            return [self._seat.answer_poke(self._parameters, self._run)]
+        return self._stream(messages) if task.streams else self._call(messages)
 
     def _call(self, messages: list[BytesMessage]) -> list[Any]:
         if not self._coroutine:

@@ -11,7 +11,7 @@ from interactem.runtime.errors import BatchResultError, KernelError
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.messages import BytesMessage
 
-__all__ = ["BatchOperator", "Batching", "batch_kernel", "paired"]
+__all__ = ["BatchOperator", "Batching", "batch_kernel", "flat", "gathered", "paired"]
 
 MOST_MESSAGES = 65_536
 _MISSING = object()
@@ -41,10 +41,8 @@ def batch_kernel(kernel: Kernel, max_size: int, max_wait: float) -> Kernel:
         raise KernelError(f"{name}: max_wait={max_wait!r} must be a number of seconds from 0")
     if "inputs" not in kernel.takes:
         raise KernelError(f"{name}: a batch kernel takes the list of messages first")
-    if unfit := {"trigger", "run_data"}.intersection(kernel.takes):
-        raise KernelError(
-            f"{name}: a batch kernel cannot take {', '.join(sorted(unfit))}: it is given several messages"
-        )
+    if "run_data" in kernel.takes:
+        raise KernelError(f"{name}: a batch kernel cannot take run_data: each of its messages has a meta of its own")
     batching = Batching(kernel, max_size, float(max_wait))
     return replace(kernel, kind="batch", function=_of_one(kernel), generator=False, batching=batching)
 
@@ -99,18 +97,21 @@ def _described(value: object) -> str:
 
 
 def _of_one(kernel: Kernel) -> Callable[..., Any]:
-    """The batch kernel as a kernel of one message: a batch of one."""
+    """The batch kernel as a kernel of one message: a batch of one. For a trigger it is given none of them.
+
+    What it makes then belongs to no message: it is what every other kernel makes.
+    """
     place = kernel.takes.index("inputs")
 
     def as_list(given: tuple[Any, ...]) -> list[Any]:
-        return [[value] if index == place else value for index, value in enumerate(given)]
+        messages = [] if given[place] is None else [given[place]]
+        return [messages if index == place else value for index, value in enumerate(given)]
 
     def one(*given: Any) -> Any:
         return _only(given[place], kernel.function(*as_list(given)), generator=kernel.generator)
 
     async def one_later(*given: Any) -> Any:
-        returned = kernel.function(*as_list(given))
-        whole = await gathered(returned, generator=kernel.generator)
+        whole = await gathered(kernel.function(*as_list(given)), generator=kernel.generator)
         return _only(given[place], whole, generator=kernel.generator)
 
     made = one_later if kernel.coroutine else one
@@ -126,7 +127,20 @@ async def gathered(returned: Any, *, generator: bool) -> Any:
     return [part async for part in parts]
 
 
-def _only(message: BytesMessage, returned: Any, *, generator: bool) -> Any:
+def flat(parts: Iterable[Any]) -> list[Any]:
+    """What a generator has yielded, as what a function returns."""
+    found: list[Any] = []
+    for part in parts:
+        if isinstance(part, list | tuple):
+            found += part
+        elif part is not None:
+            found.append(part)
+    return found
+
+
+def _only(message: BytesMessage | None, returned: Any, *, generator: bool) -> Any:
+    if message is None:
+        return flat(returned) if generator else returned
     [result] = paired([message], returned, generator=generator)
     if isinstance(result, Exception):
         raise result

@@ -34,7 +34,7 @@ class Stage:
     def arguments(self, value: object, parameters: object, context: Context) -> list[object]:
         if self.kernel.model is not None and isinstance(parameters, dict):
             parameters = validated(self.kernel.model, parameters)
-        given = {"inputs": value, "parameters": parameters, "context": context}
+        given = {"inputs": value, "parameters": parameters, "context": context, "trigger": context.trigger}
         return [given[name] for name in self.kernel.takes]
 
 
@@ -49,6 +49,11 @@ class Stages:
     def most(self) -> int:
         """How many messages are in all stages together."""
         return sum(stage.concurrency for stage in self.stages)
+
+    @property
+    def pokable(self) -> bool:
+        """Whether the middle function can be called without a message, for a trigger."""
+        return any("trigger" in stage.kernel.takes for stage in self.stages)
 
 
 class StagedOperator(Operator):
@@ -120,21 +125,32 @@ def _concurrency(stage: str, number: int) -> int:
 def _checked(name: str, kernel: Kernel) -> Kernel:
     if kernel.generator:
         raise KernelError(f"{name}: a stage returns what the next one is given; it cannot be a generator")
-    if unfit := {"trigger", "run_data"}.intersection(kernel.takes):
-        raise KernelError(f"{name}: a stage cannot take {', '.join(sorted(unfit))}")
+    if "run_data" in kernel.takes:
+        raise KernelError(f"{name}: a stage cannot take run_data; context.message has its meta")
+    if "trigger" in kernel.takes and not name.endswith(".process"):
+        raise KernelError(f"{name}: this stage cannot take trigger: a trigger calls the function in the middle")
     if "inputs" not in kernel.takes:
         raise KernelError(f"{name}: a stage takes what comes from the one before it, or the message, first")
     return kernel
 
 
 def _in_sequence(stages: tuple[Stage, ...], name: str) -> Callable[..., Any]:
+    """All stages as a kernel of one message. A trigger's call has none: it begins with the one in the middle."""
+
+    def left(context: Context) -> tuple[Stage, ...]:
+        return stages if context.trigger is None else tuple(one for one in stages if one.name != "prepare")
+
     def one(value: Any, parameters: object, context: Context) -> Any:
-        for stage in stages:
+        for stage in left(context):
+            if value is None and stage.name == "output" and context.trigger is not None:
+                return None
             value = stage.kernel.function(*stage.arguments(value, parameters, context))
         return value
 
     async def one_later(value: Any, parameters: object, context: Context) -> Any:
-        for stage in stages:
+        for stage in left(context):
+            if value is None and stage.name == "output" and context.trigger is not None:
+                return None
             value = stage.kernel.function(*stage.arguments(value, parameters, context))
             value = await value if stage.kernel.coroutine else value
         return value

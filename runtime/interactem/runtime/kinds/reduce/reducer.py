@@ -220,10 +220,17 @@ class Reducer:
 
     def last(self, *, drained: bool) -> Iterator[Due]:
         """What is to be told at the end of the stream; where it was only drained, what windows have come to so far."""
-        early = self._reduction.early is not None
+        if drained:
+            yield from self.so_far()
+            return
         for one in self._gathering:
-            if not drained or (early and len(one.messages) > one.told):
-                yield Due(one, len(one.messages), not drained)
+            yield Due(one, len(one.messages), True)
+
+    def so_far(self) -> Iterator[Due]:
+        """What windows have come to in which something is new; nothing where nothing is told early."""
+        for one in self._gathering if self._reduction.early is not None else ():
+            if len(one.messages) > one.told:
+                yield Due(one, len(one.messages), False)
 
     @property
     def open(self) -> int:

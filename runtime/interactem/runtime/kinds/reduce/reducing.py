@@ -132,13 +132,27 @@ class Reducing:
             if self._hearing.stopped:
                 return
 
-    def _tell(self, due: Due) -> None:
+    def tell_now(self, trigger: str) -> dict[str, Any]:
+        """What windows have come to so far is told, for a trigger; how that went."""
+        sent, failures = self._reporter.counts.sent, list[Failure]()
+        found = list(self._reducer.so_far())
+        self._context.trigger = trigger
+        try:
+            for due in found:
+                failures += filter(None, [self._tell(due)])
+        finally:
+            self._context.trigger = None
+        self._effects.commit_pending()
+        done = {"calls": len(found), "sent": self._reporter.counts.sent - sent}
+        return done | {"error": failures[0].error, "traceback": failures[0].traceback} if failures else done
+
+    def _tell(self, due: Due) -> Failure | None:
+        """Returns why it has failed, if it has."""
         numbers = self._reducer.in_order(due)
         first = self._reducer.held(numbers[0])
         crash = self._hearing.crashes.get((first.edge, text(*first.id)))
         if crash is not None and crash.attempts > due.window.attempts:
-            self._failed(due, crash)
-            return
+            return self._failed(due, crash)
         context, attempt = self._context, due.window.attempts + 1
         context.attempt, context._message = attempt, None
         undo = self._mark()
@@ -153,14 +167,14 @@ class Reducing:
         except Exception as error:
             self._slot.leave()
             undo()
-            self._failed(due, Failure.of(error, attempt, context.mask.text))
-            return
+            return self._failed(due, Failure.of(error, attempt, context.mask.text))
         finally:
             context.remove_folder()
         self._slot.leave()
         self._reporter.counts.sent += len(made)
         self._effects.keep(made, weight)
         self._reducer.told(due, count)
+        return None
 
     def _call(self, due: Due, numbers: list[int], made: list[Sent]) -> tuple[int, int]:
         """Collect in `made` what the kernel makes of a window. Returns its weight, and how many messages it was."""
@@ -197,7 +211,7 @@ class Reducing:
 
         return undo
 
-    def _failed(self, due: Due, failure: Failure) -> None:
+    def _failed(self, due: Due, failure: Failure) -> Failure:
         window = due.window.window
         self._log.log(f"window {window.start:g} to {window.end:g} of {due.window.key!r:.80}", failure)
         self._reporter.event("failure", failure.to_value())
@@ -210,3 +224,4 @@ class Reducing:
             for held in map(self._reducer.held, self._reducer.in_order(due)):
                 self._retries.bury(held.edge, held.message, held.id, failure)
             self._reducer.close(due.window)
+        return failure
