@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,7 @@ SPEC = {
         parameter("threshold", "float", 1.0, required=False),
         parameter("count", "int", 3, required=True),
         parameter("file", "mount", "/data", required=True),
+        parameter("scans", "path", None, required=False),
         parameter("method", "str-enum", "fast", options=["fast", "good"], required=False),
     ],
 }
@@ -39,6 +41,14 @@ PARAMETERS = PLAN.names.control(0, "parameters")
 def test_values_are_typed_by_the_spec():
     typed = live.check_parameters(PLAN, {"frames": {"threshold": "2.5", "count": 4, "method": "good"}})
     assert typed == {"frames": {"threshold": 2.5, "count": 4, "method": "good"}}
+
+
+def test_paths_are_where_the_rules_of_the_run_have_them():
+    rule = {"source_path_format": "WINDOWS", "source_path": "Z:\\", "destination_path": "/scans"}
+    plan = replace(PLAN, path_rules=json.dumps({"path_mapping_rules": [rule]}))
+    assert live.check_parameters(plan, {"frames": {"scans": "z:/a"}}) == {"frames": {"scans": "/scans/a"}}
+    assert live.check_parameters(plan, {"frames": {"scans": None}}) == {"frames": {"scans": None}}
+    assert live.check_parameters(PLAN, {"frames": {"scans": "z:/a"}}) == {"frames": {"scans": "z:/a"}}
 
 
 def test_everything_that_is_wrong_is_said_at_once():

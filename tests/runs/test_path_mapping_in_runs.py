@@ -8,15 +8,20 @@ import pytest
 
 pytestmark = pytest.mark.broker
 
-SCRIPT = "cat $1 > read.txt; echo $2 > path.txt"
+SCRIPT = "cat $1 > read.txt; echo $2 > path.txt; echo $3 > text.txt"
+PLACES = ["{{ data }}/file", "{{ parameters.path }}", "{{ parameters.text|map_path }}"]
 SPEC = {
     "id": "b3a1d7ce-15b5-4c0e-a3c8-8c1c61a2a9f0",
     "label": "Reader",
     "description": "Writes what it reads, and where another file lies",
     "image": "localhost/interactem-tests/reader",
-    "parameters": [{"name": "file", "type": "mount", "required": True}, {"name": "path", "type": "str"}],
+    "parameters": [
+        {"name": "file", "type": "mount", "required": True},
+        {"name": "path", "type": "path"},
+        {"name": "text", "type": "str", "default": "C:/Data/y"},
+    ],
     "command": {
-        "arguments": ["sh", "-c", SCRIPT, "sh", "{{ data }}/file", "{{ parameters.path|map_path }}"],
+        "arguments": ["sh", "-c", SCRIPT, "sh", *PLACES],
         "output": "files:*.txt",
     },
 }
@@ -47,7 +52,11 @@ def test_mounts_and_templates_are_mapped(project, mapped):
     (project.path / "rules.json").write_text(json.dumps(rules))
     done = project.run(file, "--path-mapping-rules", f"file://{project.path}/rules.json")
     assert done.code == 0, done.err
-    assert written(project) == {"read.txt": "what was on C:", "path.txt": f"{project.path}/share/other/x\n"}
+    assert written(project) == {
+        "read.txt": "what was on C:",
+        "path.txt": f"{project.path}/share/other/x\n",
+        "text.txt": f"{project.path}/share/y\n",
+    }
 
 
 def test_without_rules_there_is_no_such_file(project, mapped):
@@ -70,4 +79,8 @@ def test_an_operator_alone_has_them_too(project, mapped):
         *("--outputs", place, "--path-mapping-rules", json.dumps(rules)),
     )
     assert done.code == 0, done.err
-    assert written(project) == {"read.txt": "what was on C:", "path.txt": f"{project.path}/share\n"}
+    assert written(project) == {
+        "read.txt": "what was on C:",
+        "path.txt": f"{project.path}/share\n",
+        "text.txt": f"{project.path}/share/y\n",
+    }

@@ -256,3 +256,20 @@ def test_a_clock_goes_forward_alone():
     assert (clock(), clock.advance(5), clock()) == (10.0, 15.0, 15.0)
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1)
+
+
+def test_paths_of_another_machine_are_where_the_rules_have_them(tmp_path, monkeypatch):
+    rule = {"source_path_format": "WINDOWS", "source_path": "C:\\data", "destination_path": "/data"}
+    monkeypatch.setenv("INTERACTEM_PATH_MAPPING_RULES", json.dumps({"path_mapping_rules": [rule]}))
+    spec = {"id": "b3a1d7ce-15b5-4c0e-a3c8-8c1c61a2a9f1", "label": "l", "description": "d", "image": "i"}
+    parameters = [{"name": "path", "type": "path"}, {"name": "text", "type": "str"}]
+    inputs = [{"name": "in", "type": "any"}]
+    (tmp_path / "operator.json").write_text(json.dumps({**spec, "parameters": parameters, "inputs": inputs}))
+    (tmp_path / "run.py").write_text(
+        "from interactem.runtime import BytesMessage, operator\n"
+        "@operator\n"
+        "def say(inputs, parameters):\n"
+        "    return BytesMessage(data=(parameters['path'] + ' ' + parameters['text']).encode())\n"
+    )
+    given = {"path": "c:\\DATA\\a", "text": "c:\\data\\a"}
+    assert [m.data for m in call(tmp_path, BytesMessage(), given)] == [b"/data/a c:\\data\\a"]

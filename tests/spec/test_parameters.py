@@ -14,7 +14,7 @@ from interactem.spec import OperatorSpecParameter, ParameterValueError, SpecErro
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ADAPTER = TypeAdapter(OperatorSpecParameter)
-TYPES = ["str", "int", "float", "bool", "mount", "str-enum"]
+TYPES = ["str", "int", "float", "bool", "mount", "path", "str-enum"]
 
 
 def parameter(type_, **more):
@@ -40,6 +40,7 @@ def parameter(type_, **more):
         ("str", "null", "null"),
         ("str", "", ""),
         ("mount", "data/scan.mib", "data/scan.mib"),
+        ("path", "C:\\data\\scan.mib", "C:\\data\\scan.mib"),
         ("str-enum", "", ""),
         ("str-enum", "plane", "plane"),
         ("int", None, None),

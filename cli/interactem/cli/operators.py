@@ -45,7 +45,7 @@ def new(
         typer.Option(
             "--param",
             metavar="NAME:TYPE=DEFAULT",
-            help="A parameter: str, int, float, bool, mount or str-enum (mode:str-enum[a|b]=a); repeat for more.",
+            help="A parameter: str, int, float, bool, mount, path or str-enum (mode:str-enum[a|b]=a); repeat for more.",
         ),
     ] = None,
     tags: Annotated[

@@ -21,7 +21,7 @@ from interactem.engine.connections import find_connections
 from interactem.engine.detached import detach
 from interactem.engine.interrupts import interrupts
 from interactem.engine.kept_metrics import keep_metrics
-from interactem.engine.path_rules import with_mapped_mounts
+from interactem.engine.path_rules import with_mapped_paths
 from interactem.engine.plan import LauncherName
 from interactem.engine.progress import OperatorProgress
 from interactem.engine.supervisor import GRACE_SECONDS, Supervisor
@@ -49,7 +49,7 @@ def load(
     engine = None if launcher == "process" else launcher
     loaded = load_pipeline(file, sets, engine=engine, progress=lambda name, text: say(text, stderr=True))
     pipeline = loaded.graph.pipeline.with_replicas(dict(map(_replicas, replicas)))
-    graph = with_mapped_mounts(Graph(pipeline, loaded.graph.catalog, source=str(file)), path_rules)
+    graph = with_mapped_paths(Graph(pipeline, loaded.graph.catalog, source=str(file)), path_rules)
     loaded = LoadedPipeline(graph, loaded.catalog)
     loaded.check()
     return loaded

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from interactem.spec import OperatorSpec
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
-TYPES = ("str", "int", "float", "bool", "mount", "str-enum")
+TYPES = ("str", "int", "float", "bool", "mount", "path", "str-enum")
 
 TEMPLATES = ("operator.json", "Containerfile", "requirements.txt", "README.md")
 FOLDER = "tests"
@@ -26,7 +26,7 @@ _TAKEN = {
     "data_directory",
     *"context inputs key messages most parameters path position prepare put_out window".split(),
 }
-_EXAMPLES: dict[str, Any] = {"str": "text", "int": 1, "float": 1.0, "bool": True}
+_EXAMPLES: dict[str, Any] = {"str": "text", "int": 1, "float": 1.0, "bool": True, "path": "/data/example"}
 _EXAMPLE_FILE = "data/example.txt"
 """In a folder of its own, since every JSON file in `tests/` is a case."""
 

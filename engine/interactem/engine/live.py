@@ -11,6 +11,7 @@ from interactem.engine.answers import Answers
 from interactem.engine.errors import EngineError, RefusedError
 from interactem.engine.plan import Plan
 from interactem.runtime.connections import Storer
+from interactem.runtime.path_mapping import parse_rules, with_mapped_values
 from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Store
 from interactem.spec import OperatorSpec, Problem, SpecError, coerce
@@ -25,6 +26,7 @@ def check_parameters(plan: Plan, values: Mapping[str, Mapping[str, object]]) -> 
     problems: list[Problem] = []
     typed: dict[str, dict[str, Any]] = {}
     known = {operator.key: operator for operator in plan.operators}
+    rules = parse_rules(plan.path_rules) if plan.path_rules else ()
     for key, given in values.items():
         if key not in known:
             problems.append(Problem("", key, f"the run has no operator {key!r}", suggest(key, known, "operators")))
@@ -35,6 +37,7 @@ def check_parameters(plan: Plan, values: Mapping[str, Mapping[str, object]]) -> 
                 typed.setdefault(key, {})[name] = _typed(spec, key, name, value)
             except SpecError as error:
                 problems += error.problems
+        typed[key] = with_mapped_values(spec, typed.get(key, {}), rules)
     if problems:
         raise SpecError(problems)
     return typed

@@ -1,21 +1,22 @@
-"""Path mapping rules in a run: where the files of mounts lie on this machine that were named on another one."""
+"""Path mapping rules in a run: where files lie on this machine that were named on another one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from interactem.runtime.path_mapping import PathRule, map_path
+from interactem.runtime.path_mapping import PathRule, with_mapped_values
 from interactem.spec import Graph, SpecError
 
 
-def with_mapped_mounts(graph: Graph, rules: Sequence[PathRule]) -> Graph:
-    """The same graph, its mounts as the rules have them. What does not hold in it stays as it is, for its check."""
-    changes: dict[str, dict[str, str]] = {}
+def with_mapped_paths(graph: Graph, rules: Sequence[PathRule]) -> Graph:
+    """The same graph, its mounts and paths as the rules have them. What does not hold stays as it is, for its check."""
+    changes: dict[str, dict[str, Any]] = {}
     for key in graph.operators if rules else ():
         try:
-            mounts = [parameter.name for parameter in graph.spec(key).parameters if parameter.type == "mount"]
-            values = graph.parameters(key)
+            spec, values = graph.spec(key), graph.parameters(key)
         except (KeyError, SpecError):
             continue
-        changes[key] = {name: map_path(rules, str(values[name])) for name in mounts if name in values}
+        mapped = with_mapped_values(spec, values, rules)
+        changes[key] = {name: value for name, value in mapped.items() if value != values[name]}
     return Graph(graph.pipeline.with_parameters(changes), graph.catalog, source=graph.source)

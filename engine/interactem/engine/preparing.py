@@ -66,8 +66,8 @@ async def prepare(
     Nothing is left of the folder on an error. `folders` has the folder of each operator that the graph does not name
     by its image. `broker` is the address of an existing NATS server; without it the run starts one of its own. With
     `locked`, the plan.json of an earlier run, containers are of exactly its images. `connections` is the file with the
-    connections' values. `path_rules` are for kernels that map paths; those of mounts are mapped before, by
-    `with_mapped_mounts`. Raises `SpecError` for a graph that does not hold and for connections that cannot be resolved,
+    connections' values. `path_rules` are for kernels that map paths; mounts and paths are mapped before, by
+    `with_mapped_paths`. Raises `SpecError` for a graph that does not hold and for connections that cannot be resolved,
     `DependencyError`, `OperatorError` for a `run.py` that does not load, `ContainerError` for engines and images,
     `RunFolderError`, and `BrokerError` or `TransportError` for a server that cannot be used.
     """

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from interactem.runtime.errors import KernelError, ParameterError
 from interactem.runtime.kernels import KERNEL, Kernel
 from interactem.runtime.loading import load, with_dependencies
+from interactem.runtime.path_mapping import PathRule, map_path, with_mapped_values
 from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
 
 Target = str | Path | Callable[..., Any]
@@ -55,13 +56,13 @@ def spec_in(folder: Path) -> OperatorSpec | None:
 
 
 def split_mounts(
-    spec: OperatorSpec | None, given: dict[str, Any], mounts: dict[str, str | Path]
+    spec: OperatorSpec | None, given: dict[str, Any], mounts: dict[str, str | Path], rules: Sequence[PathRule]
 ) -> tuple[dict[str, Any], dict[str, Path]]:
-    """The kernel's parameters and, apart from them, the files and folders of its mounts."""
+    """The kernel's parameters and, apart from them, what its mounts are; paths as the rules have them."""
     if spec is None:
-        return given, {name: Path(path) for name, path in mounts.items()}
+        return given, {name: Path(map_path(rules, str(path))) for name, path in mounts.items()}
     overrides = {**given, **{name: str(path) for name, path in mounts.items()}}
-    values = _with_connections(spec, overrides)
+    values = with_mapped_values(spec, _with_connections(spec, overrides), rules)
     names = [parameter.name for parameter in spec.parameters if parameter.type == "mount"]
     unfit = [name for name in mounts if name not in names]
     if unfit:

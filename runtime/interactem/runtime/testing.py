@@ -33,7 +33,7 @@ from interactem.runtime.kinds.transforms import transformed
 from interactem.runtime.kinds.updating import pack_value, unpack_value
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.own_folders import WORK, clear_away, new_folder
-from interactem.runtime.path_mapping import map_path, rules_in
+from interactem.runtime.path_mapping import rules_in, with_mapped_values
 from interactem.runtime.surroundings import data_directory, own_imports
 from interactem.runtime.targets import Target, folder_of, kernel_at, spec_in, split_mounts
 
@@ -136,14 +136,16 @@ class Operator:
         self._target = operator
         self.folder = folder_of(operator)
         self.spec = spec_in(self.folder)
-        self.parameters, self._mounts = split_mounts(self.spec, dict(parameters or {}), dict(mounts or {}))
+        rules = rules_in(os.environ)
+        self.parameters, self._mounts = split_mounts(self.spec, dict(parameters or {}), dict(mounts or {}), rules)
         self.context = Context(operator=self.folder.name, attempt=attempt)
-        self.context.path_rules = rules = rules_in(os.environ)
-        self._mounts = {name: Path(map_path(rules, str(path))) for name, path in self._mounts.items()}
+        self.context.path_rules = rules
         self.context._state = {} if state is None else state
         self.context._position = position if isinstance(position, int) else 0
         self.context.reading = position, 0
         self.context.init_data = dict(self.parameters if init_data is None else init_data)
+        if self.spec is not None:
+            self.context.init_data = with_mapped_values(self.spec, self.context.init_data, rules)
         self.set_side_inputs(side_inputs or {})
         self._outputs = outputs
         self._own_folder = own_folder

@@ -95,6 +95,13 @@ class OperatorSpecParameterMount(_WithoutOptions):
     """Whether the kernel may write to it; a container cannot otherwise."""
 
 
+class OperatorSpecParameterPath(_WithoutOptions):
+    type: Literal["path"]
+    """A path that the kernel is given as text, where the path mapping rules have it; nothing is mounted for it."""
+    default: Annotated[str | None, AfterValidator(lambda path: path or None)] = None
+    """A path, of any machine; an empty one is none."""
+
+
 class OperatorSpecParameterConnection(_WithoutOptions):
     type: Literal["connection"]
     """What the kernel connects to: a dict of values that stand in connections.json, and nowhere else."""
@@ -139,6 +146,7 @@ OperatorSpecParameter = Annotated[
     | OperatorSpecParameterFloat
     | OperatorSpecParameterBoolean
     | OperatorSpecParameterMount
+    | OperatorSpecParameterPath
     | OperatorSpecParameterConnection
     | OperatorSpecParameterStrEnum,
     Field(discriminator="type"),
@@ -151,6 +159,7 @@ _CONVERTERS: dict[str, Callable[[object], Value]] = {
     "float": to_float,
     "bool": to_bool,
     "mount": to_path,
+    "path": to_path,
     "connection": to_reference,
 }
 

@@ -144,7 +144,7 @@ def _explain(details: ErrorDetails, owner: type[BaseModel] | None, field: str) -
             tags = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
             return f"there is no parameter type {context['tag']!r}", suggest(str(context["tag"]), tags, "types")
         case "union_tag_not_found":
-            return "has no type", 'add "type": one of str, int, float, bool, mount, str-enum'
+            return "has no type", 'add "type": one of str, int, float, bool, mount, path, str-enum'
         case "literal_error":
             return f"{show(given)} is not allowed here", f"give {context['expected']}"
         case "none_required":

@@ -80,7 +80,7 @@ def to_path(value: object) -> str:
     """Takes the text of a path. Whether there is anything at it is not ours to know."""
     if isinstance(value, str) and value and "\0" not in value:
         return value
-    raise MisfitError(f"{show(value)} is not a path", "give the path of a file or folder of this machine")
+    raise MisfitError(f"{show(value)} is not a path", "give the path of a file or folder")
 
 
 def to_reference(value: object) -> str:

@@ -22,6 +22,7 @@ from interactem.runtime.failures import Failure
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.logs import log_alone
 from interactem.runtime.messages import BytesMessage
+from interactem.runtime.path_mapping import with_mapped_values
 from interactem.runtime.sessions import INVALID, Request, Session, outcome_of
 from interactem.runtime.tasks import talking
 from interactem.runtime.tasks.lines import (
@@ -194,7 +195,8 @@ class Worker:
             if self._kernel.model is not None:
                 return validated(self._kernel.model, {**self._operator.parameters, **given})
             if self._operator.spec is not None:
-                given = typed_options(self._operator.spec, given)
+                spec = self._operator.spec
+                given = with_mapped_values(spec, typed_options(spec, given), self._operator.context.path_rules)
         except ParametersError as error:
             raise TaskError(f"its options do not fit {error.model}: {'; '.join(error.problems)}", task.id) from None
         except SpecError as error:
