@@ -6,10 +6,22 @@ import dataclasses
 import itertools
 
 import numpy as np
-from delivery_harness import Collected, crash_at, message, node, numbers, sink, source
+import pytest
+from delivery_harness import (
+    MEBIBYTE,
+    Collected,
+    Flow,
+    NatsBackend,
+    crash_at,
+    message,
+    node,
+    numbers,
+    sink,
+    source,
+)
 from pydantic import BaseModel
 
-from interactem.runtime import operator
+from interactem.runtime import connections, operator
 from interactem.runtime.errors import StateTooLargeError
 
 
@@ -183,6 +195,46 @@ def test_more_than_the_store_has_room_for_is_an_error_that_says_so(flow):
     running.join()
     assert isinstance(running.error, StateTooLargeError)
     assert "over its bound of 1,000,000" in str(running.error)
+
+
+@pytest.mark.broker
+def test_what_the_broker_has_no_room_for_is_an_error_and_nothing_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "PATIENCE", 1.0)
+    told = {}
+
+    def tell(parameters, context):
+        told.update({key: times for key, (times, _) in context.keyed("table").items()})
+
+    @operator(finish=tell)
+    def fill(inputs, parameters, context):
+        table = context.keyed("table")
+        times, _ = table.get(int(inputs.data), (0, b""))
+        table[int(inputs.data)] = [times + 1, bytes(1_000_000)]
+
+    nodes = {"s": source(numbers(60)), "k": sink(fill)}
+    made = Flow(lambda plan: NatsBackend(plan, tmp_path, store_bytes=64 * MEBIBYTE), tmp_path, nodes, ["s > k"])
+    try:
+        made.start("s")
+        running = made.start("k")
+        running.join()
+        assert isinstance(running.error, StateTooLargeError)
+        assert "does not fit into the run's store: keep less, or make room" in str(running.error)
+        made.abandon(running)
+        with_room(made, made.names.blob_stream)
+        made.start("k")
+        made.finish()
+        assert made.dead() == []
+    finally:
+        made.close()
+    assert told == dict.fromkeys(range(60), 1)
+
+
+def with_room(made, stream):
+    """Its user has made room on the disk, and the run's streams may hold more."""
+    call, ask = made.backend.server.do, made.backend.server.storer.ask
+    config = call(ask(f"$JS.API.STREAM.INFO.{stream}", {}))["config"]
+    answer = call(ask(f"$JS.API.STREAM.UPDATE.{stream}", {**config, "max_bytes": 512 * MEBIBYTE}))
+    assert "error" not in answer
 
 
 def test_a_source_has_no_tables(flow):
