@@ -66,7 +66,7 @@ class Broker:
             assert item.kept
             self.stored[item.subject] = item.payload
             self.written += len(item.payload)
-        for subject in old:
+        for subject in [subject for reference in old for subject in subjects_of(reference)]:
             del self.stored[subject]
         return segments.to_value()
 
@@ -74,11 +74,12 @@ class Broker:
         return b"".join(self.stored[subject] for subject in subjects)
 
 
-def segments_of(tables, most=2**30):
-    def subjects(reference: Reference):
-        return [f"{reference.blob}.{number}" for number in range(reference.chunks)]
+def subjects_of(reference: Reference):
+    return [f"{reference.blob}.{number}" for number in range(reference.chunks)]
 
-    return Segments(tables, subjects, 200_000, most)
+
+def segments_of(tables, most=2**30):
+    return Segments(tables, subjects_of, 200_000, most)
 
 
 def test_segments_are_put_together_before_they_take_too_much():

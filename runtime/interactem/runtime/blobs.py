@@ -11,6 +11,8 @@ from interactem.runtime.messages import Buffer
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Store
 
+LOOSE = "loose"
+"""The record of what a replica had stored apart, or was to remove, when it last wrote a checkpoint."""
 HEADROOM = 16_384
 """What a NATS message needs beside the messages in it, at most: its headers, and what is known of a failure."""
 

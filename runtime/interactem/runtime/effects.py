@@ -19,7 +19,7 @@ from interactem.runtime import checkpoint as checkpoints
 from interactem.runtime.applied import AppliedIds
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.batches import Batch
-from interactem.runtime.blobs import HEADROOM, Reference
+from interactem.runtime.blobs import HEADROOM, LOOSE, Reference
 from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.context import Context
 from interactem.runtime.errors import StateTooLargeError
@@ -81,10 +81,11 @@ class Effects:
         self._transport = transport
         self._names = Names(assignment.run)
         self._record = self._names.record(assignment.operator, context.replica, "checkpoint")
+        self._loose = self._names.record(assignment.operator, context.replica, LOOSE)
         self._partitions = {entry.edge: entry.ways for entry in assignment.inputs}
         self.checkpoint = Checkpoint(applied=AppliedIds(self._partitions))
         self._snapshot = checkpoints.encode_state({})
-        self._chunks: list[str] = []
+        self._apart: list[Reference] = []  # of the checkpoint itself, where it is large
         self.tables = context._tables
         self._segments = Segments(self.tables, self._pieces, assignment.max_payload, assignment.max_state)
         self.restored = False
@@ -244,19 +245,28 @@ class Effects:
         """The checkpoint as it is stored, in pieces where it is large, and the pieces of the one before."""
         self._context._settle_kept()
         before, old = self._segments.store()
+        new = self._segments.references[-1:] if before else []
         self.checkpoint.tables = self._segments.to_value()
         encoded = checkpoints.encode(self.checkpoint, self._snapshot)
         if len(self._snapshot) > self._assignment.max_state:
             raise StateTooLargeError(len(self._snapshot), self._assignment.max_state)
         limit = self._assignment.max_payload
-        old, self._chunks = old + self._chunks, []
-        if len(encoded) <= limit - HEADROOM:
-            return [*before, Store(self._record, encoded)], old
-        # never under the name of an earlier one, which is removed while this one is written
-        reference = Reference(f"c-{time.time_ns():x}", len(blobs.pieces(encoded, limit)))
-        self._chunks = self._pieces(reference)
-        pieces = blobs.stores(self._chunks, encoded, limit, kept=True)
-        return [*before, *pieces, Store(self._record, msgpack.packb(reference.to_value()))], old
+        old, self._apart = [*old, *self._apart], []
+        if len(encoded) > limit - HEADROOM:
+            # never under the name of an earlier one, which is removed while this one is written
+            reference = Reference(f"c-{time.time_ns():x}", len(blobs.pieces(encoded, limit)))
+            self._apart = [reference]
+            before += blobs.stores(self._pieces(reference), encoded, limit, kept=True)
+            encoded = msgpack.packb(reference.to_value())
+        loose = [*old, *new, *self._apart]
+        if sum(reference.chunks for reference in loose) > 1:
+            # whoever comes after a crash, now or before all of the old is removed, knows what may be left over
+            packed = msgpack.packb([reference.to_value() for reference in loose])
+            before = [Store(self._loose, packed, kept=True), *before]
+        return [*before, Store(self._record, encoded)], self._all_pieces(old)
+
+    def _all_pieces(self, references: Sequence[Reference]) -> list[str]:
+        return [subject for reference in references for subject in self._pieces(reference)]
 
     def _pieces(self, reference: Reference) -> list[str]:
         return reference.pieces(self._names, self._assignment.operator, self._context.replica)
@@ -265,8 +275,8 @@ class Effects:
         """Take up the checkpoint of an earlier incarnation; what it was about to send is sent."""
         value = msgpack.unpackb(payload, strict_map_key=False)
         if isinstance(value, dict) and (reference := Reference.of(value)) is not None:
-            self._chunks = self._pieces(reference)
-            payload = self._transport.read_blob(self._chunks)
+            self._apart = [reference]
+            payload = self._transport.read_blob(self._pieces(reference))
         self.restored = True
         self.checkpoint = checkpoint = checkpoints.decode(payload, self._partitions)
         self._context._state = checkpoint.state
@@ -280,6 +290,14 @@ class Effects:
                 for subject, payload, name in checkpoint.outbox
             ]
             self._outbox.put(Work(then=stores))
+
+    def clear(self, loose: bytes) -> None:
+        """Remove what an earlier incarnation stored, or had to remove, when it died, and no checkpoint refers to."""
+        found = [reference for value in msgpack.unpackb(loose) if (reference := Reference.of(value)) is not None]
+        referred = [*self._segments.references, *self._apart]
+        left = [reference for reference in found if reference not in referred]
+        if left:
+            self._outbox.put(Work(drop=self._all_pieces(left)))
 
     def resume(self, *, ended: bool) -> None:
         """Unless the stream has `ended`, it goes on: its end comes once more."""

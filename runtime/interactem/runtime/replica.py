@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from interactem.runtime.arena import Arena
 from interactem.runtime.assignment import Assignment
+from interactem.runtime.blobs import LOOSE
 from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import Dependencies
@@ -85,6 +86,7 @@ class Replica:
         self.counts = Counts(storing_times=transport.storing, telling=context.telling)
         names = Names(assignment.run)
         self._record = names.record(assignment.operator, context.replica, "checkpoint")
+        self._loose = names.record(assignment.operator, context.replica, LOOSE)
         self._finished = names.record(assignment.operator, context.replica, "finished")
         self._transport = transport
         self._outbox = outbox = Outbox(assignment, context.replica)
@@ -231,6 +233,8 @@ class Replica:
         checkpoint = records.pop(self._record, None)
         if checkpoint is not None:
             self._effects.read(checkpoint)
+        if (loose := records.pop(self._loose, None)) is not None:
+            self._effects.clear(loose)
         for subject, payload in records.items():
             self._hearing.hear(Record(subject, payload))
         self._effects.resume(ended=self._hearing.told_to_finish or self._source is not None)

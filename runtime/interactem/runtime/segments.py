@@ -38,8 +38,13 @@ class Segments:
         self.stored_last = 0
         """Bytes that were stored apart for the last checkpoint."""
 
-    def store(self) -> tuple[list[Store], list[str]]:
-        """What is to be stored before the checkpoint, and the subjects of what nobody needs after it.
+    @property
+    def references(self) -> list[Reference]:
+        """Where those are that make up the tables."""
+        return [reference for reference, _ in self._stored]
+
+    def store(self) -> tuple[list[Store], list[Reference]]:
+        """What is to be stored before the checkpoint, and where that is which nobody needs after it.
 
         Raises `WireError` for a value that cannot be stored, `StateTooLargeError` where all is too much.
         """
@@ -49,9 +54,9 @@ class Segments:
             self._tail.append(changes)
         if sum(map(len, self._tail)) <= TAIL_BYTES:
             return [], []
-        old: list[str] = []
+        old: list[Reference] = []
         if self._grown():
-            old = self._all_subjects()
+            old = self.references
             segment = self._tables.everything()
             self._stored, self._whole = [], len(segment)
         else:
@@ -76,9 +81,6 @@ class Segments:
         self.stored_last = len(segment)
         return blobs.stores(self._subjects(reference), segment, self._max_payload, kept=True)
 
-    def _all_subjects(self) -> list[str]:
-        return [subject for reference, _ in self._stored for subject in self._subjects(reference)]
-
     def to_value(self) -> list[Any]:
         """What a checkpoint says of them."""
         return [self._whole, [[r.blob, r.chunks, size] for r, size in self._stored], self._tail]
@@ -93,7 +95,7 @@ class Segments:
             self._tail = [bytes(segment) for segment in tail]
         except (ValueError, TypeError) as error:
             raise WireError(f"not a checkpoint: what it says of its segments: {error}") from error
-        for reference, _ in self._stored:
+        for reference in self.references:
             self._tables.apply(read_blob(self._subjects(reference)))
         self._tables.apply(b"".join(self._tail))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import msgpack
 import numpy as np
 import pytest
 from delivery_harness import (
@@ -21,7 +22,7 @@ from delivery_harness import (
 )
 from pydantic import BaseModel
 
-from interactem.runtime import connections, operator
+from interactem.runtime import checkpoint, connections, operator
 from interactem.runtime.errors import StateTooLargeError
 
 
@@ -195,6 +196,49 @@ def test_more_than_the_store_has_room_for_is_an_error_that_says_so(flow):
     running.join()
     assert isinstance(running.error, StateTooLargeError)
     assert "over its bound of 1,000,000" in str(running.error)
+
+
+def kept_in_tables(context, number):
+    context.keyed("bulk")[number % 4] = bytes(300_000)
+
+
+def kept_in_state(context, number):
+    context.state["bulk"] = bytes(400_000)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("keep", [kept_in_tables, kept_in_state])
+def test_nothing_is_left_over_of_what_a_crash_cut_short(flow, keep, before):
+    """Of a checkpoint that was not stored but its pieces, or that was, and the earlier one's pieces not yet removed."""
+    told = []
+
+    @operator(finish=lambda parameters, context: told.append(context.state["seen"]))
+    def grow(inputs, parameters, context):
+        keep(context, int(inputs.data))
+        context.state["seen"] = context.state.get("seen", 0) + 1
+
+    for step in range(0, 100, 2):
+        made = flow({"s": source(numbers(5)), "k": sink(grow)}, ["s > k"], max_payload=2**18)
+        prepare, crashed = crash_at(step, before=before)
+        made.start("k", prepare=prepare)
+        made.start_all(but=("k",))
+        made.finish()
+        assert told.pop() == 5, step
+        assert made.backend.blobs() == pieces_of_checkpoint(made, "k"), step
+        made.close()
+        if not crashed.is_set():
+            break
+    assert step > 5
+
+
+def pieces_of_checkpoint(made, name):
+    """How many pieces the last checkpoint has that are stored apart: its own, or those of its tables."""
+    record = made.backend.records()[made.names.record(made.operator(name).index, 0, "checkpoint")]
+    value = msgpack.unpackb(record, strict_map_key=False)
+    if isinstance(value, dict):
+        return value["chunks"]
+    _, segments, _ = checkpoint.decode(record).tables
+    return sum(chunks for _, chunks, _ in segments)
 
 
 @pytest.mark.broker

@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from interactem.runtime.assignment import Assignment, Input
+from interactem.runtime.blobs import LOOSE
 from interactem.runtime.connections import PATIENCE, Address, Storer, connect, flush
 from interactem.runtime.errors import TransportError
 from interactem.runtime.histograms import Histogram
@@ -202,6 +203,9 @@ class NatsTransport:
         self._own = OwnRecord(self._storer, self._names.record_stream, checkpoint)
         with suppress(KeyError):
             records[checkpoint] = await self._own.read()
+        loose = self._names.record(self._operator, self._replica, LOOSE)
+        with suppress(KeyError):
+            records[loose] = await self._storer.last_one(self._names.record_stream, loose)
         self._records.set_result(records)
         await self._left.wait()
         await self._client.close()
