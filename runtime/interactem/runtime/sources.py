@@ -20,7 +20,7 @@ from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import NO_SERIES, source_id, source_name
 from interactem.runtime.kinds.acknowledging import Acknowledging
 from interactem.runtime.kinds.sources import EndOfStream, pack_position, pairs, unpack_position
-from interactem.runtime.kinds.transforms import transformed
+from interactem.runtime.kinds.transforming import transformed, transforming
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Sent
 from interactem.runtime.packing import Packing
@@ -55,6 +55,7 @@ class Source:
     ) -> None:
         self._assignment = assignment
         self._caller = caller
+        self._transform = transforming(caller)
         self._kernel = caller.kernel
         self._packing = packing
         self._context = context
@@ -262,9 +263,8 @@ class Source:
         `place` is where a source that reads is then.
         """
         made: list[Sent] = []
-        if self._kernel.transform is not None:
-            messages, parameters = self._caller.checked(result), self._hearing.parameters
-            result = transformed(messages, self._kernel.transform, self._caller, parameters)
+        if self._transform is not None:
+            result = transformed(self._caller.checked(result), self._transform, self._hearing.parameters)
         if type(result) is BytesMessage and result.target is None:
             weight = self._packing.pack_into(made, result, self._series, self._position)
         else:

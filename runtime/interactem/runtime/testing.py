@@ -29,7 +29,7 @@ from interactem.runtime.kernels import Kernel
 from interactem.runtime.kinds.batch import paired
 from interactem.runtime.kinds.reduce.rehearsal import Rehearsal
 from interactem.runtime.kinds.rehearsing import read_through
-from interactem.runtime.kinds.transforms import transformed
+from interactem.runtime.kinds.transforming import transformed, transforming
 from interactem.runtime.kinds.updating import pack_value, unpack_value
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.own_folders import WORK, clear_away, new_folder
@@ -344,8 +344,8 @@ class Operator:
             yield from self._transformed(caller, caller.checked(item))
 
     def _transformed(self, caller: Caller, messages: list[BytesMessage]) -> list[BytesMessage]:
-        transform = caller.kernel.transform
-        return messages if transform is None else transformed(messages, transform, caller, self.parameters)
+        transform = transforming(caller)
+        return messages if transform is None else transformed(messages, transform, self.parameters)
 
     def input_port(self, message: BytesMessage) -> str | None:
         """The port that a message goes to. Raises `InputError` where nothing says which, or there is none such."""

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from delivery_harness import Collected, crash_at, message, sink, source
+from pydantic import BaseModel
 
 from interactem.runtime import EndOfStream, Source, operator
 from interactem.runtime.errors import KernelError
@@ -17,6 +18,10 @@ def stamped(given, parameters, context):
         return None
     given.meta.update(time=number / 10, key=number % 2, by=context.operator)
     return given
+
+
+class Settings(BaseModel):
+    least: int
 
 
 class Numbers(Source):
@@ -93,6 +98,20 @@ def test_a_function_that_is_called_again_goes_on_behind_what_is_left_out(flow):
     made.backend.tell(made.names.control(0, "drain"), b"{}")
     made.finish()
     assert sorted(out.ints) == [1, 2, 4, 5, 7]
+
+
+def test_a_transform_has_its_parameters_as_a_class_too(flow):
+    def above(given, parameters: Settings):
+        return given if int(given.data) >= parameters.least else None
+
+    @operator.source(transform=above)
+    def count(inputs):
+        for number in range(6):
+            yield message(str(number).encode())
+
+    out = Collected()
+    flow({"s": source(count, parameters={"least": "4"}), "k": sink(out)}, ["s > k"]).run()
+    assert sorted(out.ints) == [4, 5]
 
 
 @pytest.mark.parametrize(
