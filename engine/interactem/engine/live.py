@@ -11,7 +11,8 @@ from interactem.engine.answers import Answers
 from interactem.engine.errors import EngineError, RefusedError
 from interactem.engine.plan import Plan
 from interactem.runtime.connections import Storer
-from interactem.runtime.path_mapping import parse_rules, with_mapped_values
+from interactem.runtime.mapped_values import with_mapped_values
+from interactem.runtime.path_mapping import parse_rules
 from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Store
 from interactem.spec import OperatorSpec, Problem, SpecError, coerce

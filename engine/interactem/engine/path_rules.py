@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from interactem.runtime.path_mapping import PathRule, with_mapped_values
+from interactem.runtime.mapped_values import with_mapped_values
+from interactem.runtime.path_mapping import PathRule
 from interactem.spec import Graph, SpecError
 
 

@@ -11,12 +11,9 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Literal, cast
 
 from interactem.runtime.errors import PathMappingError
-
-if TYPE_CHECKING:
-    from interactem.spec import OperatorSpec
 
 Format = Literal["POSIX", "WINDOWS"]
 RULES = "path_mapping_rules"
@@ -71,15 +68,6 @@ class PathRule:
 def map_path(rules: Sequence[PathRule], path: str) -> str:
     """The path by the first rule that is about it; the path itself, as it is, where none is."""
     return next((mapped for rule in rules if (mapped := rule.apply(path)) is not None), path)
-
-
-def with_mapped_values(spec: OperatorSpec, values: Mapping[str, Any], rules: Sequence[PathRule]) -> dict[str, Any]:
-    """Values of parameters, those of mounts and paths as the rules have them."""
-    names = {parameter.name for parameter in spec.parameters if parameter.type in ("mount", "path")}
-    return {
-        name: map_path(rules, value) if name in names and isinstance(value, str) else value
-        for name, value in values.items()
-    }
 
 
 def parse_rules(text: str) -> tuple[PathRule, ...]:

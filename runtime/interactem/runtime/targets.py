@@ -10,7 +10,8 @@ from typing import Any
 from interactem.runtime.errors import KernelError, ParameterError
 from interactem.runtime.kernels import KERNEL, Kernel
 from interactem.runtime.loading import load, with_dependencies
-from interactem.runtime.path_mapping import PathRule, map_path, with_mapped_values
+from interactem.runtime.mapped_values import with_mapped_values
+from interactem.runtime.path_mapping import PathRule, map_path
 from interactem.spec import OperatorSpec, parse_operator, resolve_parameters
 
 Target = str | Path | Callable[..., Any]

@@ -31,9 +31,10 @@ from interactem.runtime.kinds.reduce.rehearsal import Rehearsal
 from interactem.runtime.kinds.rehearsing import read_through
 from interactem.runtime.kinds.transforming import transformed, transforming
 from interactem.runtime.kinds.updating import pack_value, unpack_value
+from interactem.runtime.mapped_values import with_mapped_values
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.own_folders import WORK, clear_away, new_folder
-from interactem.runtime.path_mapping import rules_in, with_mapped_values
+from interactem.runtime.path_mapping import rules_in
 from interactem.runtime.surroundings import data_directory, own_imports
 from interactem.runtime.targets import Target, folder_of, kernel_at, spec_in, split_mounts
 

@@ -21,8 +21,8 @@ from interactem.runtime.errors import ParametersError
 from interactem.runtime.failures import Failure
 from interactem.runtime.kernels import Kernel
 from interactem.runtime.logs import log_alone
+from interactem.runtime.mapped_values import with_mapped_values
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.path_mapping import with_mapped_values
 from interactem.runtime.sessions import INVALID, Request, Session, outcome_of
 from interactem.runtime.tasks import talking
 from interactem.runtime.tasks.lines import (
