@@ -169,6 +169,21 @@ def test_locked_a_run_is_of_the_very_same_images(project):
     assert project.plan("third")["images"] == project.plan("first")["images"]
 
 
+def test_what_is_published_in_a_container_is_found_outside(project):
+    text = (project.folder / "operators" / "trouble" / "run.py").read_text()
+    publishing = (
+        "    context.publish_table('numbers', [{'number': number}])\n    context.publish_image('dots', [[0, number]])\n"
+    )
+    project.add("trouble", text.replace("    meta = {", publishing + "    meta = {"))
+    project.run(project.chain(5))
+    published = project.do("pipeline", "status", project.folder / "run")["published"]
+    names = [str(Path(path).relative_to(project.folder / "run" / "outputs" / "published")) for path in published]
+    replicas = {name.split("/")[0] for name in names}
+    assert replicas and replicas <= {"trouble.0", "trouble.1"}
+    assert sorted(names) == sorted(f"{replica}/{file}" for replica in replicas for file in ("dots.png", "numbers.csv"))
+    assert any(Path(path).read_bytes().startswith(b"\x89PNG") for path in published)
+
+
 def test_nobody_finds_a_secret_with_inspect(project):
     running = project.start(project.chain(1000, numbers={"rate": 10.0}))
     wait_until(lambda: len(project.containers()) == 4, "four containers")
