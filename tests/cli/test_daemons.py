@@ -199,6 +199,7 @@ def test_the_first_run_that_fails_ends_it(app, tmp_path, given, code, said):
 
 def test_a_failed_start_is_cleaned_up(app, tmp_path):
     code, out, err = command("run", app, "--init-data", data(fail=1), "--run-data", "{}", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
     assert (code, out) == (1, "start ['fail']\ncleanup\n")
     assert err.startswith("error: App.start: its set-up failed: OSError: no licence")
 

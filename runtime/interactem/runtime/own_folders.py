@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from interactem.runtime.context import KEPT
 
-__all__ = ["WORK", "clear_away", "new_folder"]
+__all__ = ["WORK", "clear_away", "new_folder", "outputs_folder"]
 
 WORK = "work"
 """Of the folder, where the working folders of messages are."""
@@ -30,3 +32,16 @@ def clear_away(folder: Path) -> None:
     for path in (*folder.iterdir(), *work.iterdir()):
         if path != work and not path.name.startswith(KEPT):
             shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def outputs_folder(folder: Path) -> Iterator[None]:
+    """It is there meanwhile, and gone at the end where it was made for nothing."""
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if made:
+            with suppress(OSError):  # there is something in it, or it is gone
+                folder.rmdir()

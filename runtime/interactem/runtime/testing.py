@@ -33,7 +33,7 @@ from interactem.runtime.kinds.transforming import transformed, transforming
 from interactem.runtime.kinds.updating import pack_value, unpack_value
 from interactem.runtime.mapped_values import with_mapped_values
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.own_folders import WORK, clear_away, new_folder
+from interactem.runtime.own_folders import WORK, clear_away, new_folder, outputs_folder
 from interactem.runtime.path_mapping import rules_in
 from interactem.runtime.surroundings import data_directory, own_imports
 from interactem.runtime.targets import Target, folder_of, kernel_at, spec_in, split_mounts
@@ -161,7 +161,7 @@ class Operator:
             folder = self._own_folder or new_folder()
             stack.callback(clear_away, folder)
             self.context.outputs = folder / "outputs" if self._outputs is None else self._outputs
-            self.context.outputs.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(outputs_folder(self.context.outputs))
             self.context.work = folder / WORK
             self.context.work.mkdir()
             stack.enter_context(data_directory(folder / "data", self._mounts))

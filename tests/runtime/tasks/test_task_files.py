@@ -276,7 +276,9 @@ def test_deadlines_end_what_goes_on(place):
 
 def test_several_workers_share_the_tasks(place):
     write(place, *({"id": number, "data": "pid"} for number in range(40)))
+    (place / "outputs").rmdir()
     assert run(place, workers=3)[0] == 0
+    assert len(list((place / "outputs").glob("stopped.*"))) == 3
     found = results(place)
     assert sorted(result["id"] for result in found) == list(range(40))
     assert len({result["data"] for result in found}) == 3

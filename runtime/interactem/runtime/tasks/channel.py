@@ -15,7 +15,7 @@ import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 
 from interactem.runtime.cancelling import SIGNALS
 from interactem.runtime.errors import InteractemRuntimeError
+from interactem.runtime.own_folders import outputs_folder
 from interactem.runtime.sessions import INTERRUPTED, INVALID
 from interactem.runtime.tasks.ledger import Ledger, OutputError, ledger_of
 from interactem.runtime.tasks.lines import CANCELLED, FAILED, STATUSES, error_value, parse_task, result_line
@@ -102,7 +103,8 @@ class Channel:
             )
             self._watch = Watch(self._input) if self._follow else None
             try:
-                self._live()
+                with self._outputs():
+                    self._live()
             finally:
                 self._leave()
         finally:
@@ -118,6 +120,13 @@ class Channel:
                 raise OutputError(f"{path} is the input too: name another file for the results")
         if not self.output.parent.is_dir():
             raise OutputError(f"there is no folder {self.output.parent} for the results")
+
+    def _outputs(self) -> AbstractContextManager[None]:
+        """The folder that workers find: of several processes, none takes it away from the others."""
+        folder = Path(self._request["outputs"])
+        if self._place.world is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        return outputs_folder(folder)
 
     def _live(self) -> None:
         ear = self._hear_signals()
