@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from interactem.runtime.accumulators import Accumulator
+from interactem.runtime.checkpoint import pack_value, unpack_value
 from interactem.runtime.classes import Lifecycle
 from interactem.runtime.errors import ConcurrentStateError, KeptValueError, SideInputError, StateError
 from interactem.runtime.keyed import Keyed
@@ -161,11 +162,23 @@ class Context:
         for kept in self._kept.values():
             kept.settle()
 
-    def _undo(self) -> None:
-        """What is kept is what it was when the tables were marked."""
-        self._tables.undo()
-        for kept in self._kept.values():
-            kept.undone()
+    def _mark(self, beside: int = 0) -> Callable[[], None]:
+        """What brings back what the author keeps to what it is now. So many of what is kept are not the author's."""
+        state = pack_value(self._state) if self._state else b""
+        keeps = len(self._kept) > beside
+        if keeps:
+            self._settle_kept()
+        self._tables.mark(only_new=not keeps)
+
+        def undo() -> None:
+            self._state.clear()
+            if state:
+                self._state.update(unpack_value(state))
+            self._tables.undo()
+            for kept in self._kept.values():
+                kept.undone()
+
+        return undo
 
     def _roll_back(self) -> None:
         """What is kept is what it was at the last checkpoint."""

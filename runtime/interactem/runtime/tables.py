@@ -97,21 +97,27 @@ class Tables:
 
     def __init__(self) -> None:
         self._tables: dict[str, Table[Any]] = {}
+        self._marked = False
 
     def table(self, name: str) -> Table[Any]:
         found = self._tables.get(name)
         if found is None:
             found = self._tables[name] = Table()
+            if self._marked:
+                found.mark()
         return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)
 
-    def mark(self) -> None:
-        for table in self._tables.values():
+    def mark(self, *, only_new: bool = False) -> None:
+        """`undo` goes back to here, in those tables alone that are not there yet where `only_new` ones change."""
+        self._marked = True
+        for table in () if only_new else self._tables.values():
             table.mark()
 
     def undo(self) -> None:
+        self._marked = False
         for table in self._tables.values():
             table.undo()
 

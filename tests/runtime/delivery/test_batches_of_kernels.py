@@ -200,8 +200,8 @@ def test_a_sink_of_batches_has_each_effect_once_though_everything_comes_twice(fl
     assert sorted(seen) == list(range(20))
 
 
-def test_there_is_no_state_in_a_batch(flow):
-    @operator.batch()
+def test_there_is_no_state_in_batches_at_once(flow):
+    @operator.batch(threads=2)
     def kernel(inputs, parameters, context):
         context.state["n"] = 1
         return inputs
@@ -210,7 +210,7 @@ def test_there_is_no_state_in_a_batch(flow):
     running = made.start("m")
     made.start("s")
     running.join()
-    assert "m uses context.state with @operator.batch" in str(running.error)
+    assert "m uses context.state with threads=2" in str(running.error)
 
 
 def test_a_kernel_that_ends_its_process_costs_each_of_the_batch_an_attempt_and_is_found(flow):

@@ -33,5 +33,4 @@ def workers_for(caller: Caller, context: Context, land: Land) -> Workers:
         return Threads(kernel, context, land)
     if mode.concurrency:
         return Coroutines(kernel, context, land, timeout)
-    how = "@operator.batch" if kernel.batching is not None else str(mode)
-    return Inline(caller, context, how, land)
+    return Inline(caller, context, land)

@@ -14,8 +14,9 @@ from typing import Any
 
 from interactem.runtime.errors import StateError
 from interactem.runtime.failures import Failure, is_last
+from interactem.runtime.flight.inline import Inline
 from interactem.runtime.flight.items import Flight, Item, Opened, Told, Workers
-from interactem.runtime.flight.leaving import Copies, Failed
+from interactem.runtime.flight.leaving import Copies, Failed, by_delivery
 from interactem.runtime.flight.order import Order
 from interactem.runtime.flight.parts import Parts
 from interactem.runtime.flight.processes import Processes
@@ -54,7 +55,8 @@ class Flights(Yielding):
         self._order = Order() if kernel.mode.ordered else None
         self._width = kernel.mode.width if stages is None else stages.most
         self._streams = kernel.generator and batching is None
-        self._context.concurrent = str(kernel.mode) or f"@operator.{kernel.kind}"
+        self._inline = isinstance(self._workers, Inline)
+        self._context.concurrent = "" if self._inline else str(kernel.mode) or f"@operator.{kernel.kind}"
         self._places = 0
         self._flying: list[Flight] = []
         self._keys = {}
@@ -208,21 +210,22 @@ class Flights(Yielding):
         """The place from which on nothing may go now, with these in flight and room for so many; None where all may.
 
         What a generator yields before its turn is held back, and its call with it. So whatever's turn it is must find
-        room, or nothing would ever go on.
+        room, or nothing would ever go on. Where there can be a state, nothing changes it before its turn.
         """
         pokes = bool(self._hearing.pokes)
         if self._order is None:
             return 0 if pokes else None
         turn = self._order.next
         stop = turn + _AHEAD * self._most
-        if not self._streams:
-            return turn if pokes else stop
+        if self._inline or not self._streams:
+            later = self._queue.first_later() if self._inline else None
+            return turn if pokes else stop if later is None else min(stop, later)
         places = [flight.items[0].place for flight in flying]
         if pokes:
             return turn + 1 if places and turn not in places else turn
         if room == 1 and turn not in places:
             return turn + 1
-        alone = self._queue.alone_later
+        alone = self._queue.first_later(alone=True)
         return stop if alone is None else min(stop, alone)
 
     def _flight(self, items: list[Item]) -> Flight:
@@ -287,11 +290,33 @@ class Flights(Yielding):
         if flight.parts is not None:
             self._end_yielding(flight, flight.parts)
         self._flying.remove(flight)
+        if flight.undo is not None and self._context.state_used:
+            self._bring_back(flight, flight.undo)
         self._counts.kernel_times.record(flight.seconds)
         if flight.items:
             self._counts.timed(len(flight.items), flight.seconds / self._width)
         pairs += self._sorted(flight)
         flight.items, flight.outcomes = [], []  # nobody looks at what was in shared memory
+
+    def _bring_back(self, flight: Flight, undo: Callable[[], None]) -> None:
+        """Where something of a call has failed, nothing of it is in the state: the kernel is given the others again."""
+        pairs = list(zip(flight.items, flight.outcomes, strict=True))
+        failed = [(item, outcome) for item, outcome in pairs if self._fails(item, outcome)]
+        if not failed:
+            return
+        undo()
+        flight.items, flight.outcomes = [item for item, _ in failed], [outcome for _, outcome in failed]
+        others = [item for item, _ in pairs if item not in flight.items]
+        for opened, _ in by_delivery(others):
+            messages = opened.batch.fresh()
+            for item in others:
+                if item.opened is opened:
+                    item.message, item.sent = messages[item.index], 0
+                    self._queue.add_first(item)
+
+    def _fails(self, item: Item, outcome: Any) -> bool:
+        made = outcome if isinstance(outcome, Failed) else self._checked(outcome)
+        return not isinstance(made, list) or self._pack([], item, made)[0] is not None
 
     def _sorted(self, flight: Flight) -> list[tuple[Item, Any]]:
         """The items of a flight with what has come of them; in order, they are put where they belong, or go again."""

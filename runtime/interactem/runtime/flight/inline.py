@@ -15,11 +15,10 @@ __all__ = ["Inline"]
 
 
 class Inline:
-    """`caller` has the kernel, and its time limit, which ends the process."""
+    """`caller` has the kernel, and its time limit, which ends the process. There is a state, as without a mode."""
 
-    def __init__(self, caller: Caller, context: Context, how: str, land: Land) -> None:
+    def __init__(self, caller: Caller, context: Context, land: Land) -> None:
         self._caller = caller
-        self._how = how
         self._context = context
         self._land = land
         self._runner: asyncio.Runner | None = None
@@ -29,9 +28,10 @@ class Inline:
         return 1
 
     def start(self) -> None:
-        self._seat = Seat(self._caller.kernel, self._context, self._how, self._caller.timeout)
+        self._seat = Seat(self._caller.kernel, self._context, "", self._caller.timeout)
 
     def begin(self, flight: Flight) -> None:
+        flight.undo = self._context._mark()
         self._caller.arm()
         token = current.set(self._seat.context)
         try:

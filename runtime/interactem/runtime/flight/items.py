@@ -81,6 +81,10 @@ class Flight:
     parts: Parts | None = None
     refused: Failure | None = None
     poked: Poked | None = None
+    held: list[Any] = field(default_factory=list)
+    """What a generator has yielded that is to be sent with the state that it has changed."""
+    undo: Callable[[], None] | None = None
+    """Brings back what the call has changed of the state."""
 
     @property
     def messages(self) -> list[BytesMessage]:

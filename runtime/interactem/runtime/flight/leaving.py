@@ -19,7 +19,7 @@ from interactem.runtime.ids import NO_SERIES, Series, output_id
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Sent, weight_of
 
-__all__ = ["Copies", "Failed", "Leaving"]
+__all__ = ["Copies", "Failed", "Leaving", "by_delivery"]
 
 _GONE = BytesMessage()
 
@@ -122,13 +122,13 @@ class Leaving(Deliveries):
         self._counts.sent += len(made)
         if self._effects.active:
             self._effects.keep(made, weight_of(made))
-            for opened, indexes in _by_delivery(done):
+            for opened, indexes in by_delivery(done):
                 for found in ranges(sorted(indexes)):
                     self._effects.apply(opened.batch, found)
         elif made:
             self._outbox.send(made.copy(), weight_of(made))
         made.clear()
-        for opened, indexes in _by_delivery(done):
+        for opened, indexes in by_delivery(done):
             opened.left -= len(indexes)
             self._settle_done([opened])
         for item in done:
@@ -177,7 +177,7 @@ class Leaving(Deliveries):
                 self._queue.add_first(copy)
 
 
-def _by_delivery(items: Iterable[Item]) -> Iterable[tuple[Opened, list[int]]]:
+def by_delivery(items: Iterable[Item]) -> Iterable[tuple[Opened, list[int]]]:
     """The indexes of messages by their delivery."""
     found: dict[int, tuple[Opened, list[int]]] = {}
     for item in items:

@@ -58,10 +58,9 @@ class Queue:
         """Not before the time `at`, and then before all that came later."""
         heapq.heappush(self._later, (at, item.place, item))
 
-    @property
-    def alone_later(self) -> int | None:
-        """The first place of what is not tried yet, and then alone; None where there is no such thing."""
-        return min([place for _, place, item in self._later if item.alone], default=None)
+    def first_later(self, *, alone: bool = False) -> int | None:
+        """The first place of what is not tried yet, maybe only of what is tried alone then; None where nothing is."""
+        return min([place for _, place, item in self._later if item.alone or not alone], default=None)
 
     def take(self, now: float, in_flight: int, stop: int | None = None) -> list[Item]:
         """Those that go now, together; none where it is not time. Places from `stop` on do not go."""

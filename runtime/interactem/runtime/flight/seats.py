@@ -25,11 +25,12 @@ __all__ = ["Seat", "handed"]
 class Seat:
     """Calls the kernel for one flight after the other, with a copy of the replica's context.
 
-    `how` says why there can be no state. What is raised, or returned in an exception's place, is noted in the flight.
+    `how` says why there can be no state; without it the context is the replica's own. What is raised, or returned in an
+    exception's place, is noted in the flight.
     """
 
     def __init__(self, kernel: Kernel, context: Context, how: str, timeout: float | None) -> None:
-        self.context = copy.copy(context)
+        self.context = copy.copy(context) if how else context
         self.context.concurrent = how
         self.context._folder = None
         self._batches = kernel.batching is not None

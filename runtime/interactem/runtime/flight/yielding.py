@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from interactem.runtime.flight.inline import Inline
 from interactem.runtime.flight.items import Flight, Workers
 from interactem.runtime.flight.leaving import Failed, Leaving
 from interactem.runtime.flight.parts import Parts
@@ -26,13 +25,14 @@ class Yielding(Leaving):
     _receiving: bool
     _yielding: deque[Flight]
     """Of which something was yielded that nobody has taken."""
+    _inline: bool
     _broken: Exception | None
     """What has gone wrong in the middle of a call that is not to blame for it."""
 
     def _has_yielded(self, flight: Flight) -> None:
         """From any thread."""
         self._yielding.append(flight)
-        if not isinstance(self._workers, Inline):
+        if not self._inline:
             self._stir()
             return
         try:
@@ -62,6 +62,9 @@ class Yielding(Leaving):
         parts = flight.parts
         if parts is None or parts.ended or not (yielded := parts.take()):
             return
+        if self._effects.active:  # since this call: it is sent when the call is over, as one with the state
+            flight.held += yielded
+            return
         [item] = flight.items
         made: list[Sent] = []
         for part in yielded:
@@ -79,7 +82,7 @@ class Yielding(Leaving):
         self._counts.sent += len(made)
         if made:
             self._outbox.send(made, weight_of(made))
-        if isinstance(self._workers, Inline):
+        if self._inline:
             self._stand()
         else:
             self._hearing.wait_for_room()
@@ -106,4 +109,4 @@ class Yielding(Leaving):
         elif parts.ended:
             flight.items, flight.outcomes = [], []  # it was cut short, and is not settled
         elif outcome is None:
-            flight.outcomes = [self._checked_parts(parts.take())]
+            flight.outcomes = [self._checked_parts([*flight.held, *parts.take()])]

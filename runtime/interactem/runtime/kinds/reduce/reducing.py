@@ -12,7 +12,6 @@ from typing import Any
 
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.calls import Caller
-from interactem.runtime.checkpoint import pack_value, unpack_value
 from interactem.runtime.context import Context
 from interactem.runtime.effects import Effects
 from interactem.runtime.errors import PortError, StateError
@@ -155,7 +154,7 @@ class Reducing:
             return self._failed(due, crash)
         context, attempt = self._context, due.window.attempts + 1
         context.attempt, context._message = attempt, None
-        undo = self._mark()
+        undo = context._mark(beside=1)  # the reducer
         made: list[Sent] = []
         # should the process die in the call, it counts for the window by its first message
         self._slot.begin(first.edge, [Run(*first.id, 1)], attempt)
@@ -192,24 +191,6 @@ class Reducing:
 
     def _invoke(self, given: Given) -> Any:
         return self._caller.invoke(given, self._hearing.parameters)  # type: ignore[arg-type]
-
-    def _mark(self) -> Callable[[], None]:
-        """What brings back what the author keeps to what it is now."""
-        context = self._context
-        state = pack_value(context._state) if context._state else b""
-        keeps = len(context._kept) > 1  # the reducer is one of them
-        if keeps:
-            context._settle_kept()
-            context._tables.mark()
-
-        def undo() -> None:
-            context._state.clear()
-            if state:
-                context._state.update(unpack_value(state))
-            if keeps:
-                context._undo()
-
-        return undo
 
     def _failed(self, due: Due, failure: Failure) -> Failure:
         window = due.window.window
