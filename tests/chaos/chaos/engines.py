@@ -13,7 +13,7 @@ from pathlib import Path
 from chaos.runs import INTERACTEM, CommandError
 
 ENGINES = ("podman", "docker")
-CONTAINERFILE = "FROM ghcr.io/nersc/interactem/operator\nCOPY ./run.py /app/run.py\n"
+CONTAINERFILE = "FROM ghcr.io/nersc/interactem/operator\nCOPY . /app/\n"
 RUN_LABEL = "interactem.run"
 
 
