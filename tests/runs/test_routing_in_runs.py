@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -29,22 +30,44 @@ def sales(project):
     return file, {name: HEAD + "".join(rows) for name, rows in expected.items()}
 
 
-def test_a_file_is_split_by_a_column_while_replicas_are_killed(project, sales, root):
+@pytest.fixture
+def split_while_killed(project, sales):
+    """Runs a pipeline on the sales, killing replicas; what it has written, by file."""
     file, expected = sales
     chance = random.Random(1)
 
     def one_of_them(run):
         return [chance.choice(sorted(run.replicas().items()))] if run.replicas() else []
 
-    run = project.start(root / "pipelines" / "csv-split.json", "--set", f"rows.file={file}")
-    with run.killing(one_of_them, 0.4, rounds=8) as assassin:
-        done = run.end(200)
-    assert done.code == 0, done
-    assert len(assassin.victims) >= 2
-    outputs = project.path / "run" / "outputs"
-    found = {path.name: path.read_text() for path in outputs.glob("*.csv")}
-    assert found.keys() == expected.keys()
-    for name, rows in expected.items():
+    def split(pipeline):
+        run = project.start(pipeline, "--set", f"rows.file={file}")
+        with run.killing(one_of_them, 0.4, rounds=8) as assassin:
+            done = run.end(200)
+        assert done.code == 0, done
+        assert len(assassin.victims) >= 2
+        assert done.json["dead"] == 0
+        assert done.json["operators"]["rows"]["unwanted"] == 0
+        found = {path.name: path.read_text() for path in (project.path / "run" / "outputs").glob("*.csv")}
+        assert found.keys() == expected.keys()
+        return found
+
+    return split
+
+
+def test_a_file_is_split_by_a_column_while_replicas_are_killed(split_while_killed, sales, root):
+    found = split_while_killed(root / "pipelines" / "csv-split.json")
+    for name, rows in sales[1].items():
         assert sorted(found[name].splitlines()) == sorted(rows.splitlines()), name
-    assert done.json["dead"] == 0
-    assert done.json["operators"]["rows"]["unwanted"] == 0
+
+
+def test_where_edges_are_ordered_each_file_is_in_the_order_of_the_one_that_was_split(
+    split_while_killed, sales, root, project
+):
+    pipeline = json.loads((root / "pipelines" / "csv-split.json").read_text())
+    for edge in pipeline["edges"]:
+        edge["ordered"] = True
+    file = project.path / "ordered" / "csv-split.json"
+    file.parent.mkdir()
+    (file.parent / "operators").symlink_to(root / "operators")
+    file.write_text(json.dumps(pipeline))
+    assert split_while_killed(file) == sales[1]

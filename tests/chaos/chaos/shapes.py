@@ -302,6 +302,21 @@ SHAPES = (
         _keyed,
         deliveries=2,
     ),
+    Shape(
+        "ordered",  # with exactly once, each number's turn in its group tells whether the group was in order
+        lambda count: {
+            "numbers": _op("numbers"),
+            "label": _op("label", once=_often(count) + 2),
+            "turn": _op("turn", 3, once=_often(count)),
+            "record": _op("record", 2, in_order=True),
+        },
+        (
+            _edge("numbers.out -> label.in", ordered=True),
+            _edge("label.out -> turn.in", key="meta.group", ordered=True),
+            _edge("turn.out -> record.in", key="meta.group", ordered=True),
+        ),
+        lambda count: _each(count, ("record", "numbers"), ("record", "serial")),
+    ),
     Shape("failing", _failing, _CHAIN, _without_dead(_failing, "pass")),
     Shape("crashing", _crashing, _CHAIN, _without_dead(_crashing, "pass"), share=0.2),
     Shape(

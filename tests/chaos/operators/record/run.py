@@ -24,6 +24,13 @@ def is_whole(number, data):
     return bool((np.frombuffer(data, "<u8") == number).all())
 
 
+def is_next(state, number, meta):
+    """Whether nothing of its group was overtaken, here or where it was given its turn."""
+    latest = state.setdefault("latest", {})
+    before, latest[meta["group"]] = latest.get(meta["group"], -1), number
+    return meta["serial"] == number > before
+
+
 def count(state, lane, number, length, times=1):
     counts = state.setdefault("counts", {})
     if lane not in counts:
@@ -40,7 +47,7 @@ def record(inputs, parameters, context):
     if number is None:  # the counts of others
         count(state, meta["lane"], slice(None), length, inputs.array)
         return None
-    if not is_whole(number, inputs.data):
+    if not is_whole(number, inputs.data) or (parameters["in_order"] and not is_next(state, number, meta)):
         state.setdefault("wrong", []).append([meta["lane"], number])
         return None
     if parameters["rest"] and number % parameters["rest"] == 0:
