@@ -24,8 +24,10 @@ NO_MEMORY = Exit(signal=signal.SIGKILL, out_of_memory=True)
 SEGFAULT = Exit(signal=signal.SIGSEGV)
 
 
-def death(exit, *, in_call=False, kills=0, deaths=0, timeout=None, attempts=3):
-    return after_death(exit, in_call=in_call, kills=kills, deaths=deaths, timeout=timeout, attempts=attempts)
+def death(exit, *, in_call=False, kills=0, deaths=0, timeout=None, attempts=3, asked=False):
+    return after_death(
+        exit, in_call=in_call, kills=kills, deaths=deaths, timeout=timeout, attempts=attempts, asked=asked
+    )
 
 
 @pytest.mark.parametrize(("code", "words"), [(2, "settings"), (3, "does not load"), (5, "for the last time")])
@@ -55,6 +57,12 @@ def test_who_is_to_blame_for_a_death_during_a_message(exit, kills, blamed):
     assert found.restart  # its attempts are bounded, the restarts are not
     assert found.attempt is blamed
     assert found.delay <= 1
+
+
+def test_one_that_is_asked_to_end_again_and_again_in_a_message_makes_it_an_attempt():
+    before, then = (death(Exit(code=0), in_call=True, kills=kills, asked=True) for kills in (9, KILLS_PER_ATTEMPT))
+    assert (before.attempt, then.attempt) == (False, True)
+    assert then.error == "its process was asked to end, 10 times while the kernel had this message"
 
 
 def test_the_error_of_a_message_says_what_has_happened():

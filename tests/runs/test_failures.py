@@ -42,6 +42,19 @@ def test_exit_codes_that_mean_something_elsewhere_are_the_kernels_own(project):
     assert found == {f"numbers.{code}": f"the kernel ended its process (exit code {code})" for code in range(8)}
 
 
+def test_a_kernel_that_asks_its_own_process_to_end_is_found_out(project):
+    operators = {
+        "numbers": {"operator": "count-up", "parameters": {"count": 2}},
+        "trouble": {"operator": "trouble", "parameters": {"every": 2, "mode": "asked"}, "max_attempts": 1},
+        "keep": {"operator": "keep"},
+    }
+    done = project.run(project.pipeline(operators, "numbers.out -> trouble.in", "trouble.out -> keep.in"))
+    assert (done.json["state"], done.json["dead"]) == ("completed", 1), done
+    [letter] = project.do("pipeline", "dead", "ls", "last", "--json").json
+    assert letter["id"] == "numbers.0"
+    assert letter["error"] == "its process was asked to end, 10 times while the kernel had this message"
+
+
 @pytest.fixture(scope="module")
 def letters(troubled):
     return troubled.do("pipeline", "dead", "ls", "last", "--json").json
@@ -72,7 +85,7 @@ def test_only_the_failing_messages_are_missing(troubled, name):
         "hold": "TimeoutError: the kernel took longer than its limit of 1.5 s; its process was ended",
         "segfault": "the kernel ended its process (killed by SIGSEGV)",
         "exit": "the kernel ended its process (exit code 7)",
-        "quit": "the kernel ended its process (exit code 0)",
+        "quit": "SystemExit: 0",
         "memory": "MemoryError",
         "wrong": "ReturnTypeError: the kernel returned a builtins.int; return a BytesMessage",
         "later": "TimeoutError: the kernel took longer than its limit of 1.5 s",

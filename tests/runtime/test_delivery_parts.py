@@ -216,6 +216,21 @@ class TestSlot:
             written.current[0] = 9
             assert slot.read(tmp_path / "slot")[0] == [], "there is no such message"
 
+    def test_one_that_was_asked_to_end_says_in_which_call(self, tmp_path):
+        with Slot(tmp_path / "slot") as written:
+            written.begin(0, runs("s.0", "s.1"), 1)
+            written.keep()
+            written.tell_kept()
+            assert not slot.was_asked(tmp_path / "slot"), "there was no call"
+            written.current[0] = 2
+            written.keep()
+            written.begin(1, runs("t.7"), 3)
+            written.tell_kept()
+            assert slot.read(tmp_path / "slot")[0] == [Call(0, "s.1", 1)]
+            assert slot.was_asked(tmp_path / "slot")
+        with Slot(tmp_path / "slot"):
+            assert not slot.was_asked(tmp_path / "slot")
+
     def test_what_is_held_comes_in_its_order(self, tmp_path):
         with Slot(tmp_path / "slot") as written:
             for name in "abcde":

@@ -26,6 +26,7 @@ KILLS_WITHOUT_PROGRESS = 1000
 """How often a replica may be killed in a row: that is somebody's doing, and no fault of its own."""
 KILLS_PER_ATTEMPT = 10
 """So many deaths by `kill -9` during one message count as one attempt at it: they may well be somebody's doing."""
+_ASKED = f"its process was asked to end, {KILLS_PER_ATTEMPT} times while the kernel had this message"
 OVERTAKEN = 6
 """The exit code of a replica that was stopped for so long that others have done its work."""
 DOES_NOT_LOAD = 3
@@ -73,9 +74,11 @@ class Death:
 
 
 def after_death(
-    exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: float | None, attempts: int = 0
+    exit: Exit, *, in_call: bool, kills: int, deaths: int, timeout: float | None, attempts: int = 0, asked: bool = False
 ) -> Death:
     """`kills`: how often this replica was killed during this very message; `deaths`: in a row without progress.
+
+    `asked` says that it was asked to end in the call, and did.
 
     `attempts` are those that a call has which is of no message: a source's, or the one at the end of the stream.
     """
@@ -83,8 +86,9 @@ def after_death(
     if in_call:
         # the message answers for it, and its attempts are bounded: the restart policy is not concerned. Exit codes
         # have no meaning here: whoever ends a process in its call is the kernel
-        blamed = not is_kill(exit) or kills >= KILLS_PER_ATTEMPT
-        return Death(True, reason, restart_delay(deaths, IN_CALL_MOST), blamed, _kernel_error(exit, timeout))
+        blamed = not (asked or is_kill(exit)) or kills >= KILLS_PER_ATTEMPT
+        error = _ASKED if asked else _kernel_error(exit, timeout)
+        return Death(True, reason, restart_delay(deaths, IN_CALL_MOST), blamed, error)
     if exit.code in _FATAL:
         return Death(False, f"{_FATAL[exit.code]} ({reason})")
     if exit.code == OVERTAKEN:

@@ -72,10 +72,13 @@ class TendedReplica:
         self.kills = {(edge, message): times for edge, message, times in adopted.note["kills"]}
         tally.take_up(self.index, adopted.note["past"])
 
-    def bury(self, exit: Exit, call: slot.Call | None) -> Death:
-        """Count a death, in a call of the kernel or outside of one. Returns what follows from it."""
+    def bury(self, exit: Exit, call: slot.Call | None, *, asked: bool = False) -> Death:
+        """Count a death, in a call of the kernel or outside of one. Returns what follows from it.
+
+        `asked` says that it was asked to end in the call, and did.
+        """
         kills = 0
-        if call is not None and is_kill(exit):
+        if call is not None and (asked or is_kill(exit)):
             name = (call.edge, call.message_id)
             kills = self.kills[name] = self.kills.get(name, 0) + 1
         timeout = self.operator.assignment.timeout
@@ -86,6 +89,7 @@ class TendedReplica:
             deaths=self.deaths,
             timeout=timeout,
             attempts=self.operator.assignment.max_attempts,
+            asked=asked,
         )
         self.deaths += 1
         return death
@@ -165,7 +169,8 @@ class Tender:
 
     async def _after(self, replica: TendedReplica, exit: Exit, seconds: float) -> float:
         """Clear up after a death. Returns the seconds until its next start; raises `ReplicaError` if there is none."""
-        calls, held = slot.read(self._around.slot(replica.operator, replica.index))
+        place = self._around.slot(replica.operator, replica.index)
+        calls, held = slot.read(place)
         call = calls[0] if calls else None
         renewing, replica.renewing = replica.renewing, False
         replica.new_code.clear()
@@ -173,7 +178,7 @@ class Tender:
             self._record(replica, "replica", state="stopped", reason="there is new code", seconds=seconds)
             await self._hand_back(replica, held)
             return 0.0
-        death = replica.bury(exit, call)
+        death = replica.bury(exit, call, asked=exit.ok and slot.was_asked(place))
         message = None if call is None else call.message_id
         told = {"reason": death.reason, "message": message, "restart": death.restart, "seconds": seconds}
         self._record(replica, "replica", state="failed", **told)

@@ -112,7 +112,7 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
             assignment, kernel, transport, context, parameters=own, slot=slot, arm=_end_after, arenas=settings.arenas,
             tracing=Tracing.wanted(os.environ, context),
         )  # fmt: skip
-        _stop_when_asked(replica)
+        _stop_when_asked(replica, slot)
         faulthandler.enable()
         # a call that outlasts its limit ends the process even while it keeps the interpreter to itself
         faulthandler.register(signal.SIGALRM, chain=True)
@@ -126,6 +126,7 @@ def _run(path: Path, settings: Settings, log: logging.Logger) -> int:
                 transport.close()  # what was reported has to arrive
             raise
         transport.close()
+        slot.tell_kept()
     return 0
 
 
@@ -133,8 +134,9 @@ def _end_after(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _stop_when_asked(replica: Replica) -> None:
+def _stop_when_asked(replica: Replica, slot: Slot) -> None:
     def stop(number: int, frame: object) -> None:
+        slot.keep()
         replica.stop()
         signal.signal(number, signal.SIG_DFL)
 

@@ -7,7 +7,7 @@ from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.effects import Effects
 from interactem.runtime.errors import InteractemRuntimeError
-from interactem.runtime.failures import Failure, backoff, is_last
+from interactem.runtime.failures import RAISED, Failure, backoff, is_last
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import finish_name, source_id
 from interactem.runtime.outbox import Sent
@@ -53,7 +53,7 @@ class Ending:
             try:
                 made, weight = self._attempt(checkpoint.finishes + 1, failures + 1)
                 break
-            except Exception as error:
+            except RAISED as error:
                 failures += 1
                 self._failed(error, failures)
         else:
@@ -81,7 +81,7 @@ class Ending:
         self._effects.snapshot()
         return made, weight
 
-    def _failed(self, error: Exception, failures: int) -> None:
+    def _failed(self, error: BaseException, failures: int) -> None:
         failure = Failure.of(error, failures, self._context.mask.text)
         self._log.log("finish function", failure)
         self._reporter.event("failure", failure.to_value())

@@ -14,6 +14,10 @@ ERROR_BYTES = 3_072
 TRACEBACK_BYTES = 8_192
 
 
+RAISED = (Exception, SystemExit, KeyboardInterrupt)
+"""What a kernel may raise for a failed attempt. A signal raises none of it in a replica."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An attempt that failed. `attempts` counts it."""

@@ -9,7 +9,7 @@ from interactem.runtime.batches import Batch
 from interactem.runtime.deliveries import Deliveries
 from interactem.runtime.effects import COMMIT_BYTES, Applied, ranges
 from interactem.runtime.errors import OvertakenError, StateError
-from interactem.runtime.failures import Failure
+from interactem.runtime.failures import RAISED, Failure
 from interactem.runtime.ids import NO_SERIES, Series, output_id
 from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Sent, weight_of
@@ -101,7 +101,7 @@ class Inputs(Deliveries):
         made: list[Sent] = []
         self._context.attempt = batch.failed + 1
         try:
-            while indexes:
+            while indexes and not self._hearing.stopped:
                 done = self._call_each(batch, indexes, made)
                 self._keep(batch, range(indexes.start, done), made)
                 made, indexes = [], range(done, indexes.stop)
@@ -110,7 +110,7 @@ class Inputs(Deliveries):
             return None
         except (StateError, OvertakenError):
             raise  # no message is to blame for it
-        except Exception as error:
+        except RAISED as error:
             self._outbox.check()
             self._slot.leave()
             self._check()

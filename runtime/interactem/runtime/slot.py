@@ -24,6 +24,7 @@ _HEAD = struct.Struct("<IIII")  # number of the message in the batch, from 1; ed
 _HELD = struct.Struct("<QB")  # a number that rises from one delivery to the next; length of the subject
 _BEATS = struct.Struct("<Q")
 _BEATS_AT = _HEAD.size
+_ASKED_AT = _BEATS_AT + _BEATS.size
 _IDS_AT = 64
 _IDS_ROOM = 2**18
 _SEVERAL = 2**32 - 2
@@ -54,7 +55,7 @@ class Slot:
     0 is none. Setting it is all that a call costs.
     """
 
-    __slots__ = ("_count", "_free", "_map", "_places", "_view", "current")
+    __slots__ = ("_count", "_free", "_kept", "_map", "_places", "_view", "current")
 
     def __init__(self, path: Path | None = None) -> None:
         if path is None:
@@ -69,6 +70,7 @@ class Slot:
         self._free = list(range(_ENTRIES))
         self._places: dict[str, int] = {}
         self._count = 0
+        self._kept = b""
 
     def begin(self, edge: int, runs: Sequence[Run], attempt: int) -> None:
         """The kernel is about to be given these messages, one after the other."""
@@ -94,6 +96,17 @@ class Slot:
     def leave(self) -> None:
         """The kernel has given the message back."""
         self.current[0] = 0
+
+    def keep(self) -> None:
+        """The process is asked to end, maybe by the kernel itself: what it has been given now is to be known then."""
+        if self.current[0] and not self._kept:
+            self._kept = bytes(self._map[:_HELD_AT])
+
+    def tell_kept(self) -> None:
+        """The process ends."""
+        if self._kept:
+            self._map[: len(self._kept)] = self._kept
+            self._map[_ASKED_AT] = 1
 
     def beat(self) -> None:
         """The transport's thread still gets its turns."""
@@ -138,6 +151,12 @@ def beats(path: Path) -> int:
     """How often a replica has counted up; 0 where it has not begun to."""
     content = _content(path, _IDS_AT)
     return beats_in(content) if content else 0
+
+
+def was_asked(path: Path) -> bool:
+    """Whether a replica that has ended was asked to in the call that its slot names, and did as it should."""
+    content = _content(path, _IDS_AT)
+    return bool(content) and content[_ASKED_AT] == 1
 
 
 def read(path: Path) -> tuple[list[Call], list[str]]:

@@ -15,7 +15,7 @@ from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.context import Context
 from interactem.runtime.effects import Effects
 from interactem.runtime.errors import InteractemRuntimeError, MessageTooLargeError
-from interactem.runtime.failures import Failure, backoff, is_last
+from interactem.runtime.failures import RAISED, Failure, backoff, is_last
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import NO_SERIES, source_id, source_name
 from interactem.runtime.kinds.acknowledging import Acknowledging
@@ -115,12 +115,12 @@ class Source:
                     self._run_generator()
                     return
                 self._call_repeatedly()
-            except Exception as error:
+            except RAISED as error:
                 self._outbox.check()
                 failures = 1 if (self._position, self._place) != start else failures + 1
                 self._failed(error, failures)
 
-    def _failed(self, error: Exception, failures: int) -> None:
+    def _failed(self, error: BaseException, failures: int) -> None:
         failure = Failure.of(error, failures, self._context.mask.text)
         self._log.log("source", failure)
         self._reporter.event("failure", failure.to_value())

@@ -17,7 +17,7 @@ from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.effects import Effects
 from interactem.runtime.errors import StateError
-from interactem.runtime.failures import Failure
+from interactem.runtime.failures import RAISED, Failure
 from interactem.runtime.flight.items import ToldError
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import source_id, trigger_name
@@ -123,7 +123,7 @@ class Triggers:
                 self._hearing.wait_for_room()
         except StateError:
             raise
-        except Exception as error:
+        except RAISED as error:
             self._outbox.check()
             self._effects.restart_state()
             hide = self._context.mask.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -368,3 +369,68 @@ def test_the_time_limit_of_a_source_is_for_each_message(flow):
     made.start("k")
     made.finish()
     assert armed == [7.0, 0] * 3, "the third is the generator's end"
+
+
+def leaving(inputs):
+    if int(inputs.data) == 1:
+        sys.exit("enough")
+    if int(inputs.data) == 2:
+        raise KeyboardInterrupt
+    return inputs
+
+
+def a_map(**mode):
+    return operator(**mode)(lambda inputs: leaving(inputs))
+
+
+def a_stream():
+    @operator
+    def kernel(inputs):
+        yield leaving(inputs)
+
+    return kernel
+
+
+def a_coroutine(under=operator):
+    async def kernel(inputs):
+        return leaving(inputs)
+
+    return under(kernel)
+
+
+KERNELS = {
+    "map": a_map(),
+    "stream": a_stream(),
+    "coroutine": a_coroutine(),
+    "threads": a_map(threads=2),
+    "concurrency": a_coroutine(operator(concurrency=2)),
+    "batch": operator.batch(max_size=2)(lambda inputs: [leaving(one) for one in inputs]),
+    "staged": operator.staged()(lambda inputs: leaving(inputs)),
+    "staged coroutine": a_coroutine(operator.staged()),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_what_would_end_a_program_is_a_failed_attempt(flow, kernel):
+    out = Collected()
+    made = flow({"s": source(numbers(4)), "m": node(kernel, max_attempts=2), "k": sink(out)}, ["s > m", "m > k"]).run()
+    assert sorted(out.ints) == [0, 3]
+    assert [(dead.message.id, dead.error) for dead in made.dead()] == [
+        ("s.1", "SystemExit: enough"),
+        ("s.2", "KeyboardInterrupt"),
+    ]
+
+
+def test_a_source_that_would_end_its_program_is_tried_again(flow):
+    raising = [SystemExit(3), KeyboardInterrupt()]
+
+    @operator
+    def read(inputs, parameters, context):
+        for number in range(context.position, 4):
+            if number == 2 and raising:
+                raise raising.pop()
+            yield message(str(number).encode())
+
+    out = Collected()
+    flow({"s": source(read), "k": sink(out)}, ["s > k"]).run()
+    assert out.ints == [0, 1, 2, 3]

@@ -340,13 +340,50 @@ def test_a_window_whose_kernel_kills_its_process_counts_each_time(flow):
         running = made.start("r")
         running.join()
         call = made.record_crash(running, "the kernel ended its process (SIGSEGV)")
-        assert (call.message_id, call.attempt) == ("s.1", attempt)
+        assert (call.message_id, call.attempt) == ("s.1 and all in its window 10 to 20", attempt)
         made.crash(running)
     made.start("r")
     made.finish()
     assert sorted(out.data) == [b"[0]", b"[3]"]
     assert [(dead.message.id, dead.attempts) for dead in made.dead()] == [("s.1", 3), ("s.2", 3)]
     assert made.dead()[0].error == "the kernel ended its process (SIGSEGV)"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_window_whose_kernel_kills_its_process_at_first_loses_nothing(flow, times):
+    died = []
+
+    @operator.reduce(window=Fixed(10))
+    def die(messages, window):
+        numbers = [int(one.data) for one in messages]
+        if window.start == 10.0 and len(died) < times:
+            died.append(numbers)
+            raise Crash
+        return message(repr(numbers).encode())
+
+    out = Collected()
+    given = [(1, "a"), (11, "a"), (12, "a"), (21, "a")]
+    nodes = {"s": source(events(*given)), "r": node(die), "k": sink(out)}
+    made = flow(nodes, ["s > r", "r > k"]).run()
+    assert sorted(out.data) == [b"[0]", b"[1, 2]", b"[3]"]
+    assert died == [[1, 2]] * times
+    assert made.dead() == []
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_a_window_whose_kernel_means_to_end_its_process_is_tried_again(flow, raised):
+    raising = [raised]
+
+    @operator.reduce(window=Fixed(10))
+    def leave(messages):
+        if raising:
+            raise raising.pop()
+        return message(repr([int(one.data) for one in messages]).encode())
+
+    out = Collected()
+    made = flow({"s": source(events((1, "a"))), "r": node(leave), "k": sink(out)}, ["s > r", "r > k"]).run()
+    assert out.data == [b"[0]"]
+    assert made.counts("r")["retried"] == 1
 
 
 def test_dead_letters_that_are_sent_again_are_not_late(flow):

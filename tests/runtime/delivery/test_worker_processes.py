@@ -229,3 +229,20 @@ def test_side_inputs_are_there_in_worker_processes(flow, program):
     nodes = {"c": side_input(calibrate), "s": source(until_the_last), "m": naming(node(kernel), calibration="c")}
     flow({**nodes, "k": sink(out)}, ["s > m", "m > k"]).run()
     assert set(out.ints) == {1, 2, 3}
+
+
+def test_what_would_end_a_worker_is_a_failed_attempt(flow, program):
+    kernel = program("""
+        @operator(processes=2)
+        def leave(inputs, parameters, context):
+            if int(inputs.data) == 1:
+                raise SystemExit(3)
+            if int(inputs.data) == 2:
+                raise KeyboardInterrupt
+            return BytesMessage(data=b"%d" % os.getpid())
+    """)
+    out, made = run(flow, kernel, max_attempts=2)
+    assert len(out.ints) == 10
+    assert len(set(out.ints)) <= 2, "no worker has died of it"
+    errors = [(dead.message.id, dead.error) for dead in made.dead()]
+    assert errors == [("s.1", "SystemExit: 3"), ("s.2", "KeyboardInterrupt")]

@@ -95,18 +95,25 @@ class Flight:
         """Of a batch, that of the message which has failed most often."""
         return max([item.failed for item in self.items], default=0) + 1
 
-    def fail(self, error: Exception | Told) -> None:
+    def fail(self, error: BaseException | Told) -> None:
         """The call has raised."""
-        self.outcomes = [error] * max(1, len(self.items))
+        kept = error if isinstance(error, (Exception, Told)) else Told.of(error)
+        self.outcomes = [kept] * max(1, len(self.items))
         self.shared = len(self.items) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A failure in another process, by its texts."""
+    """A failure by its texts, such as one in another process."""
 
     error: str
     traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Told:
+        """What would end a program and is no more than a failure here."""
+        failure = Failure.of(error, 1)
+        return cls(failure.error, failure.traceback)
 
     def failure(self, attempts: int, hide: Callable[[str], str]) -> Failure:
         return Failure(attempts, hide(self.error), hide(self.traceback))

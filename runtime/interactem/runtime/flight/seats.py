@@ -12,6 +12,7 @@ from typing import Any
 
 from interactem.runtime.calls import limited
 from interactem.runtime.context import Context
+from interactem.runtime.failures import RAISED
 from interactem.runtime.flight.items import Flight
 from interactem.runtime.flight.watch import Watch
 from interactem.runtime.kernels import Kernel
@@ -50,7 +51,7 @@ class Seat:
                 flight.outcomes = run(self.answer_later(messages, parameters))
             else:
                 flight.outcomes = self.answer(messages, parameters)
-        except Exception as error:
+        except RAISED as error:
             flight.fail(error)
         except BaseException as error:
             flight.fatal = error
@@ -66,7 +67,7 @@ class Seat:
             else:
                 await self._stream_later(flight)
                 flight.outcomes = [None]
-        except Exception as error:
+        except RAISED as error:
             flight.fail(error)
         except BaseException as error:
             flight.fatal = error

@@ -13,6 +13,7 @@ from typing import Any
 from interactem.runtime.calls import limited
 from interactem.runtime.context import Context
 from interactem.runtime.current import current
+from interactem.runtime.failures import RAISED
 from interactem.runtime.flight.items import Flight, Land
 from interactem.runtime.kinds.staged import Stage, Stages
 from interactem.runtime.lending import lender
@@ -115,7 +116,7 @@ class _Threads:
             go = self._then
             try:
                 passage.value = passage.begin(self._stage)
-            except Exception as error:
+            except RAISED as error:
                 passage.flight.fail(error)
                 go = self._failed
             except BaseException as error:
@@ -155,7 +156,7 @@ class _Coroutines:
             try:
                 coroutine = passage.begin(self._stage)
                 passage.value = await (coroutine if self._timeout is None else limited(coroutine, self._timeout))
-            except Exception as error:
+            except RAISED as error:
                 passage.flight.fail(error)
                 go = self._failed
             except BaseException as error:

@@ -22,7 +22,7 @@ from typing import Any
 from interactem.runtime.context import Context
 from interactem.runtime.dependencies import Dependencies
 from interactem.runtime.errors import LoadError, SetUpError, StateError
-from interactem.runtime.failures import Failure
+from interactem.runtime.failures import RAISED, Failure
 from interactem.runtime.flight.pipes import Pipe, message_of, value_of_result
 from interactem.runtime.flight.seats import Seat
 from interactem.runtime.flight.watch import Watch
@@ -168,7 +168,7 @@ class _Work:
             return Answer([self._outcome(result) for result in results], seconds=seconds, told=self._new())
         except StateError:
             return Answer([], state=True)
-        except Exception as error:
+        except RAISED as error:
             failure = Failure.of(error, attempt)
             told = failure.error, failure.traceback
             return Answer([], raised=told, seconds=self._watch.stop(), told=self._new())

@@ -16,7 +16,7 @@ from interactem.runtime import checkpoint as checkpoints
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.blobs import HEADROOM, Reference
 from interactem.runtime.errors import SideInputError, WireError
-from interactem.runtime.failures import Failure, backoff
+from interactem.runtime.failures import RAISED, Failure, backoff
 from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Store, Transport, Work
 
@@ -111,7 +111,7 @@ class Updating:
             self._caller.arm()
             value = self._caller.invoke(None, self._hearing.parameters)
             packed = b"" if value is None else pack_value(value)
-        except Exception as error:
+        except RAISED as error:
             self._outbox.check()
             self._fail(error)
             return False
@@ -127,7 +127,7 @@ class Updating:
             counts.sent += 1
         return True
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._failures += 1
         failure = Failure.of(error, self._failures, self._caller.context.mask.text)
         self._log.log("side input", failure)

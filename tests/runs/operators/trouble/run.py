@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import time
 
 from interactem.runtime import BytesMessage, MessageHeader, operator
@@ -34,6 +35,8 @@ def make(mode, number):
             os._exit(7)
         case "quit":
             raise SystemExit(0)
+        case "asked":
+            os.kill(os.getpid(), signal.SIGTERM)
         case "memory":
             return bytearray(1 << 60)
         case "wrong":

@@ -18,7 +18,7 @@ import msgpack
 
 from interactem.runtime.context import Context
 from interactem.runtime.errors import InteractemRuntimeError, WireError
-from interactem.runtime.ids import Filed, Series, file, origin, series_of, source_id, windows_name
+from interactem.runtime.ids import Filed, Series, file, origin, series_of, source_id, text, windows_name
 from interactem.runtime.kinds.reduce.gathering import Gathering, Open
 from interactem.runtime.kinds.reduce.keys import tagged
 from interactem.runtime.kinds.reduce.progress import Progress
@@ -168,8 +168,6 @@ class Reducer:
             (message.port or "", edge, series[0], series[1], position, time, meta, tracking, bytes(message.data)),
         )
         for one in touched:
-            # a process that died with a window that was not stored so far: it counted for this message
-            one.attempts = max(one.attempts, self._context.attempt - 1)
             if self._gathering.shared and len(one.messages) == 1:
                 self._note(one)
             if self._reduction.early is not None:
@@ -265,6 +263,12 @@ class Reducer:
         message._header = (meta, tracking)
         message._id = filed = Filed(series_of(prefix, suffix), position)
         return Held(edge, filed, message)
+
+    def name_of(self, due: Due, first: int) -> Filed:
+        """What tells a window from others, by the number of its first message, also in the process after this one."""
+        window = due.window.window
+        told = "" if due.final else f", its first {due.count}"
+        return file(f"{text(*self.held(first).id)} and all in its window {window.start:g} to {window.end:g}{told}")
 
     def named(self, due: Due, message: BytesMessage, index: int) -> tuple[BytesMessage, Filed]:
         """A result with what it says of itself, and its id."""

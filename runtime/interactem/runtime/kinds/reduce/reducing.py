@@ -15,7 +15,7 @@ from interactem.runtime.calls import Caller
 from interactem.runtime.context import Context
 from interactem.runtime.effects import Effects
 from interactem.runtime.errors import PortError, StateError
-from interactem.runtime.failures import Failure, backoff, is_last
+from interactem.runtime.failures import RAISED, Failure, backoff, is_last
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import Run, text
 from interactem.runtime.kernels import Kernel
@@ -148,22 +148,22 @@ class Reducing:
     def _tell(self, due: Due) -> Failure | None:
         """Returns why it has failed, if it has."""
         numbers = self._reducer.in_order(due)
-        first = self._reducer.held(numbers[0])
-        crash = self._hearing.crashes.get((first.edge, text(*first.id)))
+        edge, name = self._assignment.inputs[0].edge, self._reducer.name_of(due, numbers[0])
+        crash = self._hearing.crashes.get((edge, text(*name)))
         if crash is not None and crash.attempts > due.window.attempts:
             return self._failed(due, crash)
         context, attempt = self._context, due.window.attempts + 1
         context.attempt, context._message = attempt, None
         undo = context._mark(beside=1)  # the reducer
         made: list[Sent] = []
-        # should the process die in the call, it counts for the window by its first message
-        self._slot.begin(first.edge, [Run(*first.id, 1)], attempt)
+        # should the process die in the call, it counts for the window, and for none of its messages alone
+        self._slot.begin(edge, [Run(*name, 1)], attempt)
         self._slot.current[0] = 1
         try:
             weight, count = self._call(due, numbers, made)
         except StateError:
             raise  # no window is to blame for it
-        except Exception as error:
+        except RAISED as error:
             self._slot.leave()
             undo()
             return self._failed(due, Failure.of(error, attempt, context.mask.text))
