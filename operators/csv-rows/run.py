@@ -5,6 +5,7 @@ The source transform `placed` gives rows their event time and key, from columns 
 
 import csv
 import io
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -29,9 +30,13 @@ def placed(message: BytesMessage, parameters: dict[str, Any]) -> BytesMessage | 
 def seconds(text: str) -> float | None:
     """Since 1970: of a number, or of ISO 8601, in UTC where it does not say. None for other text."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        pass
+        return of_iso(text)
+    return number if math.isfinite(number) else None
+
+
+def of_iso(text: str) -> float | None:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -53,10 +53,13 @@ def readings(count):
     return [f"{BEGIN + number + 0.5},s{number % 5},{chance.gauss(20, 5)}" for number in shaken]
 
 
-def test_every_minute_and_the_late_rows(minutes):
+def test_every_row_is_in_its_minute_or_late(minutes):
     rows = readings(600)
-    late = [f"{BEGIN + 3},s1,7.0", f"{BEGIN + 400},s2,8.0"]
-    assert minutes([*rows, *late]) == [by_hand(rows), sorted(late)]
+    behind = [f"{BEGIN + 3},s1,7.0", f"{BEGIN + 400},s2,8.0"]
+    found, late = minutes([*rows, *behind])
+    # a row is late by the watermark of the batch that it comes in, and batches are as it happens
+    assert set(late) <= set(behind)
+    assert found == by_hand([*rows, *(row for row in behind if row not in late)])
 
 
 def test_incomplete_rows_are_left_out_at_the_source(minutes):
