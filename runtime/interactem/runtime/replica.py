@@ -137,6 +137,8 @@ class Replica:
         self._reducing: Reducing | None = None
         if kernel.reduction is not None:
             windows = Caller(kernel.reduction.kernel, context, packing.ports, assignment.timeout, arm=arm)
+            if tracing is not None:
+                windows.invoke = tracing.around_windows(windows.invoke, f"{context.operator} window")
             self._reducing = Reducing(
                 assignment, reducer, windows, packing, context, hearing, effects, reporter, retries, log, slot
             )
@@ -149,8 +151,9 @@ class Replica:
         self._flights: Flights | None = None
         if not kernel.one_by_one and not assignment.is_source:
             self._flights = flights = Flights(*takes)
-            flights.prepare(kernel, partial(workers_for, caller, context), log.log, limit_of(caller), arm)
-            triggers.invoke = flights.poke or triggers.invoke
+            flights.prepare(kernel, partial(workers_for, caller, context), log.log, limit_of(caller), arm, tracing)
+            if flights.poke is not None:
+                triggers.invoke = flights.poke if tracing is None else tracing.around(flights.poke, context.operator)
         if arena is not None:
             self._lend = sharing.lend
             arena.patience = Waiting(caller, slot, reporter, outbox, hearing)

@@ -7,8 +7,9 @@ endpoint. A source begins a trace with each message; who is given the message go
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context as Parent
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
+
+    from interactem.runtime.kinds.reduce.reduction import Given
 
 INSTALL = (
     "pip install 'interactem[otel]'; for an image, name opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http "
@@ -122,7 +125,42 @@ class Tracing:
 
         return traced
 
-    def _begin(self, name: str, message: BytesMessage | None) -> Span:
+    def around_windows(self, invoke: Callable[[Any, Any], Any], name: str) -> Callable[[Any, Any], Any]:
+        """`invoke` with a span for each window, with links to the traces of the messages that the kernel looks at."""
+
+        def traced(given: Given, parameters: Any) -> Any:
+            span = self._tracer.start_span(name, kind=self._trace.SpanKind.CONSUMER)
+            linked = replace(given, messages=self._linked(given.messages, span))
+            with self._within(span):
+                result = self._tried(span, invoke, linked, parameters)
+            if isinstance(result, Iterator):
+                return self._parts(result, span, None)
+            self._mark(result, span, None)
+            span.end()
+            return result
+
+        return traced
+
+    def _linked(self, messages: Iterable[BytesMessage], span: Span) -> Iterator[BytesMessage]:
+        for message in messages:
+            sent_by = self._trace.get_current_span(self._parent(message)).get_span_context()
+            if sent_by.is_valid and span.is_recording():
+                span.add_link(sent_by)
+            yield message
+
+    def call(self, name: str, message: BytesMessage, attempt: int) -> Call:
+        """The span of a call with a message that others go on beside."""
+        return Call(self, self._begin(name, message, attempt))
+
+    def calls(self, name: str, calls: Sequence[Call]) -> Call:
+        """The span of one call with several messages, each of which has a span of its own that it links to."""
+        links = [self._trace.Link(call.span.get_span_context()) for call in calls]
+        span = self._tracer.start_span(name, kind=self._trace.SpanKind.CONSUMER, links=links)
+        if span.is_recording():
+            span.set_attribute("interactem.batch.size", len(calls))
+        return Call(self, span)
+
+    def _begin(self, name: str, message: BytesMessage | None, attempt: int | None = None) -> Span:
         kinds = self._trace.SpanKind
         if message is None:
             return self._tracer.start_span(name, kind=kinds.PRODUCER)
@@ -130,7 +168,7 @@ class Tracing:
         if span.is_recording():
             span.set_attribute("interactem.message.id", message.id or "")
             span.set_attribute("interactem.port", message.port or "")
-            span.set_attribute("interactem.attempt", self._context.attempt)
+            span.set_attribute("interactem.attempt", self._context.attempt if attempt is None else attempt)
         return span
 
     def _within(self, span: Span) -> AbstractContextManager[Any]:
@@ -147,14 +185,16 @@ class Tracing:
 
     def _failed(self, span: Span, error: BaseException) -> None:
         """The span ends with the error, without what must not be read by others."""
-        failure = Failure.of(error, self._context.attempt, self._context.mask.text)
-        told = {"exception.type": type(error).__name__, "exception.message": failure.error}
+        self._end(span, Failure.of(error, self._context.attempt, self._context.mask.text))
+
+    def _end(self, span: Span, failure: Failure) -> None:
+        told = {"exception.type": failure.error.partition(":")[0], "exception.message": failure.error}
         span.add_event("exception", {**told, "exception.stacktrace": failure.traceback})
         span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, failure.error))
         span.end()
 
-    def _parts(self, parts: Iterator[Any], span: Span, message: BytesMessage) -> Iterator[Any]:
-        """What a generator makes of one message: all of it in one span."""
+    def _parts(self, parts: Iterator[Any], span: Span, message: BytesMessage | None) -> Iterator[Any]:
+        """What a generator makes of one message, or of one window: all of it in one span."""
         try:
             while True:
                 with self._within(span):
@@ -197,6 +237,30 @@ class Tracing:
             tracking = inherited if header.tracking is None else header.tracking
             if given is not None or not (tracking and _CARRIED[0] in tracking):
                 header.tracking = {**(tracking or {}), **carried}
+
+
+class Call:
+    """A span that begins and ends in the replica's thread, whoever makes the call."""
+
+    __slots__ = ("_tracing", "span")
+
+    def __init__(self, tracing: Tracing, span: Span) -> None:
+        self._tracing = tracing
+        self.span = span
+
+    def within(self) -> AbstractContextManager[Any]:
+        """For whoever makes the call: the spans that the kernel makes are in this one."""
+        return self._tracing._within(self.span)
+
+    def mark(self, made: Any, given: BytesMessage) -> None:
+        """Have what was made of a message carry the span."""
+        self._tracing._mark(made, self.span, given)
+
+    def end(self, failure: Failure | None = None) -> None:
+        if failure is None:
+            self.span.end()
+        else:
+            self._tracing._end(self.span, failure)
 
 
 def _messages(result: Any) -> Iterator[BytesMessage]:

@@ -21,6 +21,7 @@ from interactem.runtime.failures import RAISED, Failure
 from interactem.runtime.flight.items import ToldError
 from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import source_id, trigger_name
+from interactem.runtime.messages import BytesMessage
 from interactem.runtime.outbox import Outbox, Sent
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import FailureLog, Reporter
@@ -85,7 +86,7 @@ class Triggers:
         self._counts = reporter.counts
         self._log = log
         self._send = send or self._send_as_usual
-        self.invoke: Callable[[None, dict[str, Any]], Any] = caller.invoke
+        self.invoke: Callable[[BytesMessage | None, dict[str, Any]], Any] = caller.invoke
         """How the kernel is called; a worker process is asked by who has some."""
         self.tell_windows: Callable[[str], dict[str, Any]] | None = None
         """What a reducer does in place of a call."""

@@ -510,3 +510,17 @@ def test_what_windows_hold_is_stored_once(flow):
     assert sorted(json.loads(data) for data in out.data) == [[key, 5] for key in range(100)]
     # the last changes are written again, up to 32 kB of them, and all of it now and then
     assert sum(stored) < 12_000_000, "each time all of it would be 125 MB"
+
+
+def test_what_the_first_call_of_all_has_kept_and_failed_is_undone(flow):
+    @operator.reduce(key=lambda one: 0)
+    def count(messages, context):
+        keyed = context.keyed("calls")
+        keyed["n"] = keyed.get("n", 0) + 1
+        if context.attempt == 1:
+            raise ValueError("not yet")
+        return message(str(keyed["n"]).encode())
+
+    out = Collected()
+    flow({"s": source(numbers(3)), "m": node(count), "k": sink(out)}, ["s > m", "m > k"]).run()
+    assert out.ints == [1]

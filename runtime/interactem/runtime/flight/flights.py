@@ -24,6 +24,8 @@ from interactem.runtime.flight.queue import Queue
 from interactem.runtime.flight.yielding import Yielding
 from interactem.runtime.ids import Run, Series, runs_of
 from interactem.runtime.kernels import Kernel
+from interactem.runtime.messages import BytesMessage
+from interactem.runtime.tracing import Call, Tracing
 from interactem.runtime.transports import Delivery
 
 __all__ = ["Flights"]
@@ -43,6 +45,7 @@ class Flights(Yielding):
         log: Callable[[str, Failure], None],
         limit: float,
         arm: Callable[[float], None],
+        tracing: Tracing | None = None,
     ) -> None:
         """`limit` is how long a flight may take until the process is ended, by `arm`; 0 is for ever."""
         batching, stages = kernel.batching, kernel.stages
@@ -52,9 +55,11 @@ class Flights(Yielding):
         self._workers = workers(self._land)
         self._log = log
         self._limit, self._arm = limit, arm
+        self._tracing = tracing
         self._order = Order() if kernel.mode.ordered else None
         self._width = kernel.mode.width if stages is None else stages.most
-        self._streams = kernel.generator and batching is None
+        self._batches = batching is not None
+        self._streams = kernel.generator and not self._batches
         self._inline = isinstance(self._workers, Inline)
         self._context.concurrent = "" if self._inline else str(kernel.mode) or f"@operator.{kernel.kind}"
         self._places = 0
@@ -68,7 +73,7 @@ class Flights(Yielding):
         self._receiving = False
 
     @property
-    def poke(self) -> Callable[[None, dict[str, Any]], Any] | None:
+    def poke(self) -> Callable[[BytesMessage | None, dict[str, Any]], Any] | None:
         """How the kernel is called for a trigger where that is not as everywhere."""
         return self._workers.poke if isinstance(self._workers, Processes) else None
 
@@ -230,6 +235,12 @@ class Flights(Yielding):
 
     def _flight(self, items: list[Item]) -> Flight:
         flight = Flight(items, dict(self._hearing.parameters), calls=_calls(items))
+        if self._tracing is not None:
+            name = self._context.operator
+            for item in items:
+                item.span = self._tracing.call(name, item.message, item.failed + 1)
+            spans = [item.span for item in items if item.span is not None]
+            flight.span = self._tracing.calls(f"{name} batch", spans) if self._batches else spans[0]
         if self._streams and not self._effects.active:
             flight.parts = Parts(partial(self._has_yielded, flight))
         return flight
@@ -287,6 +298,7 @@ class Flights(Yielding):
         if flight.fatal is not None:
             self._name([flight])
             raise flight.fatal
+        spans = [item.span for item in flight.items]
         if flight.parts is not None:
             self._end_yielding(flight, flight.parts)
         self._flying.remove(flight)
@@ -296,7 +308,15 @@ class Flights(Yielding):
         if flight.items:
             self._counts.timed(len(flight.items), flight.seconds / self._width)
         pairs += self._sorted(flight)
+        if flight.span is not None:
+            self._end_spans(flight.span, [span for span in spans if span is not None])
         flight.items, flight.outcomes = [], []  # nobody looks at what was in shared memory
+
+    def _end_spans(self, whole: Call, each: list[Call]) -> None:
+        """Those that have not ended with an error."""
+        for span in (*each, whole):
+            if span.span.is_recording():
+                span.end()
 
     def _bring_back(self, flight: Flight, undo: Callable[[], None]) -> None:
         """Where something of a call has failed, nothing of it is in the state: the kernel is given the others again."""
@@ -330,6 +350,8 @@ class Flights(Yielding):
                 if flight.shared:
                     failure = failure.shared(self._assignment.max_attempts)
                 made = Failed(failure, flight.shared)
+            if isinstance(made, Failed) and item.span is not None:
+                item.span.end(made.failure)
             if self._order is None:
                 found.append((item, made))
             elif not isinstance(made, Failed) or not self._goes_again(item, made):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from interactem.runtime.batches import Batch
 from interactem.runtime.failures import Failure
@@ -13,6 +14,9 @@ from interactem.runtime.flight.parts import Parts
 from interactem.runtime.flight.watch import Watch
 from interactem.runtime.ids import Run, Series
 from interactem.runtime.messages import BytesMessage
+
+if TYPE_CHECKING:
+    from interactem.runtime.tracing import Call
 
 __all__ = ["Flight", "Item", "Land", "Opened", "Poked", "Told", "ToldError", "Workers"]
 
@@ -41,6 +45,8 @@ class Item:
     failed: int = 0
     alone: bool = False
     sent: int = 0
+    span: Call | None = None
+    """Where calls are traced, that of the one that it is in, or was in last."""
 
     @property
     def edge(self) -> int:
@@ -83,6 +89,7 @@ class Flight:
     poked: Poked | None = None
     held: list[Any] = field(default_factory=list)
     """What a generator has yielded that is to be sent with the state that it has changed."""
+    span: Call | None = None
     undo: Callable[[], None] | None = None
     """Brings back what the call has changed of the state."""
 
@@ -94,6 +101,10 @@ class Flight:
     def attempt(self) -> int:
         """Of a batch, that of the message which has failed most often."""
         return max([item.failed for item in self.items], default=0) + 1
+
+    def within(self) -> AbstractContextManager[Any]:
+        """Whoever calls the kernel does so within this."""
+        return nullcontext() if self.span is None else self.span.within()
 
     def fail(self, error: BaseException | Told) -> None:
         """The call has raised."""

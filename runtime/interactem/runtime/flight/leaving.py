@@ -98,6 +98,8 @@ class Leaving(Deliveries):
 
     def _pack(self, made: list[Sent], item: Item, messages: list[BytesMessage]) -> tuple[Failed | None, int]:
         """Add what was made of one message to `made`, all of it or none; and its weight."""
+        if item.span is not None:
+            item.span.mark(messages, item.message)
         (series, number), edge, begun, weight = item.opened.batch.ids[item.index], item.edge, len(made), 0
         try:
             for count, message in enumerate(messages, item.sent):

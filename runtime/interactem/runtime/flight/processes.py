@@ -24,6 +24,7 @@ from interactem.runtime.flight.pipes import Pipe, result_of, value_of_message
 from interactem.runtime.flight.seats import handed
 from interactem.runtime.flight.worker import Answer, Part, Surroundings, Task
 from interactem.runtime.kernels import Kernel
+from interactem.runtime.messages import BytesMessage
 from interactem.runtime.telling import Telling
 
 __all__ = ["Processes"]
@@ -82,7 +83,7 @@ class Processes:
         self._begun += 1
         self._flights.put(flight)
 
-    def poke(self, message: None, parameters: Any) -> Any:
+    def poke(self, message: BytesMessage | None, parameters: Any) -> Any:
         """Have one of them call the kernel for the trigger that the replica's context names; what that has returned.
 
         Nothing else is in flight. Raises `ToldError` for what was raised there, and what there is when a worker dies.

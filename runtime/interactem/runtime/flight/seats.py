@@ -44,13 +44,14 @@ class Seat:
         self._sit(flight)
         messages, parameters = flight.messages, flight.parameters
         try:
-            if flight.parts is not None:
-                self.stream(messages, parameters, flight.watch, partial(handed, flight), run)
-                flight.outcomes = [None]
-            elif run is not None:
-                flight.outcomes = run(self.answer_later(messages, parameters))
-            else:
-                flight.outcomes = self.answer(messages, parameters)
+            with flight.within():
+                if flight.parts is not None:
+                    self.stream(messages, parameters, flight.watch, partial(handed, flight), run)
+                    flight.outcomes = [None]
+                elif run is not None:
+                    flight.outcomes = run(self.answer_later(messages, parameters))
+                else:
+                    flight.outcomes = self.answer(messages, parameters)
         except RAISED as error:
             flight.fail(error)
         except BaseException as error:
@@ -62,11 +63,12 @@ class Seat:
         """Of a coroutine, in its event loop."""
         self._sit(flight)
         try:
-            if flight.parts is None:
-                flight.outcomes = await self.answer_later(flight.messages, flight.parameters)
-            else:
-                await self._stream_later(flight)
-                flight.outcomes = [None]
+            with flight.within():
+                if flight.parts is None:
+                    flight.outcomes = await self.answer_later(flight.messages, flight.parameters)
+                else:
+                    await self._stream_later(flight)
+                    flight.outcomes = [None]
         except RAISED as error:
             flight.fail(error)
         except BaseException as error:

@@ -115,7 +115,8 @@ class _Threads:
         while (passage := self._passages.get()) is not None:
             go = self._then
             try:
-                passage.value = passage.begin(self._stage)
+                with passage.flight.within():
+                    passage.value = passage.begin(self._stage)
             except RAISED as error:
                 passage.flight.fail(error)
                 go = self._failed
@@ -154,8 +155,9 @@ class _Coroutines:
         go = self._then
         async with self._room:
             try:
-                coroutine = passage.begin(self._stage)
-                passage.value = await (coroutine if self._timeout is None else limited(coroutine, self._timeout))
+                with passage.flight.within():
+                    coroutine = passage.begin(self._stage)
+                    passage.value = await (coroutine if self._timeout is None else limited(coroutine, self._timeout))
             except RAISED as error:
                 passage.flight.fail(error)
                 go = self._failed
