@@ -24,6 +24,7 @@ from interactem.engine.images.errors import RegistryError
 from interactem.engine.images.names import LOCAL_REGISTRY
 from interactem.engine.images.podman import PodmanBuilder
 from interactem.engine.images.registry import speaks_plainly
+from interactem.runtime.assignment import VERSION
 
 pytestmark = pytest.mark.containers
 
@@ -153,6 +154,7 @@ def test_a_published_containerfile_builds_unchanged_and_runs(kitchen):
     for name in ("published", "bare"):
         made = kitchen.inspect(name)
         assert made["Config"]["Labels"][labels.SPEC]
+        assert made["Config"]["Labels"][labels.ASSIGNMENTS] == str(VERSION), "which it has from its base image"
         said = kitchen.engine.run(
             f"{PREFIX}/{name}", "python", "-c", "import distiller_streaming, sys; print(open('run.py').read())"
         )

@@ -10,7 +10,9 @@ from interactem.engine.containers.engines import Image
 from interactem.engine.containers.errors import EngineRefusal, MissingImageError
 from interactem.engine.containers.pulling import find_pinned, locked_images, pin_images
 from interactem.engine.containers.references import digest_of, is_local, registry, split_reference, with_algorithm
+from interactem.engine.images import labels
 from interactem.engine.plan import PinnedImage
+from interactem.runtime.assignment import VERSION
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,21 @@ def pin(store, names):
     told = []
     found = asyncio.run(pin_images(store, names, lambda operator, text: told.append((operator, text))))
     return found, told
+
+
+def test_an_image_with_an_older_interactem_inside_is_refused():
+    images = {str(n): Image(f"sha256:{n}", labels={labels.ASSIGNMENTS: str(VERSION + n)}) for n in (-1, 0, 1)}
+    with pytest.raises(MissingImageError) as raised:
+        pin(Store(images), {f"operator{n}": n for n in images})
+    [problem] = raised.value.problems
+    assert problem == (
+        "operator-1: the interactem in its image -1 is older than this one, and would not understand it; "
+        "build it again: interactem operator build operator-1 --build-base --engine podman"
+    )
+    old = images["-1"]
+    store = Store({old.id: old})
+    with pytest.raises(MissingImageError, match="build it again"):
+        asyncio.run(find_pinned(store, {"a": PinnedImage("a:1", old.id)}, lambda operator, text: None))
 
 
 def test_images_that_are_there_are_pinned_without_a_word():

@@ -335,7 +335,7 @@ def test_an_assignment_comes_back_as_it_was():
         "r", 1, "a", 2, (Input(0, "in", 3, 2),), (Output("out", 4, 6, (1, 2), (5,)),), 1.5, 0, 2**16, 2**20, 2.0
     )
     assert Assignment.from_value(json.loads(json.dumps(made.to_value()))) == made
-    with pytest.raises(ValueError, match="version 9"):
+    with pytest.raises(SettingsError, match=r"version 9, .* reads 2 to 5: .* interactem operator build"):
         Assignment.from_value({**made.to_value(), "version": 9})
 
 

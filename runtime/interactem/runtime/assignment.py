@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from interactem.runtime.errors import SettingsError
 from interactem.runtime.routing import Route
 
 VERSION = 5
@@ -126,9 +127,15 @@ class Assignment:
 
     @classmethod
     def from_value(cls, value: dict[str, Any]) -> Assignment:
+        """Raises `SettingsError` for one that another version of interactem has made, and others for what is none."""
         fields = dict(value)
-        if fields.pop("version", None) not in _READ:
-            raise ValueError(f"an assignment of version {value.get('version')!r}; this runtime reads {VERSION}")
+        version = fields.pop("version", None)
+        if version not in _READ:
+            raise SettingsError(
+                f"what this operator is told is of version {version!r}, and the interactem that it runs with reads "
+                f"{min(_READ)} to {VERSION}: that of the run is another one; build the operator's image again: "
+                "interactem operator build --build-base"
+            )
         fields["inputs"] = tuple(
             Input(**{**item, **{name: tuple(item.get(name, ())) for name in ("origins", "key")}})
             for item in fields["inputs"]

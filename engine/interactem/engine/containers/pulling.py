@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from interactem.engine.containers.engines import Engine, Image
 from interactem.engine.containers.errors import EngineRefusal, MissingImageError
 from interactem.engine.containers.references import digest_of, registry
+from interactem.engine.images import labels
 from interactem.engine.plan import PinnedImage
+from interactem.runtime.assignment import VERSION
 
 SIDE_BY_SIDE = 2
 
@@ -62,6 +64,7 @@ async def _for_each(operators: Iterable[str], do: Callable[[str], PinnedImage]) 
 
 def _pin(engine: Engine, operator: str, name: str, progress: Progress) -> PinnedImage:
     image = present(engine, operator, name, progress)
+    _check_runtime(engine, operator, name, image)
     return PinnedImage(name, image.id, digest_of(name, image.digests))
 
 
@@ -71,14 +74,26 @@ def present(engine: Engine, operator: str, name: str, progress: Progress) -> Ima
 
 
 def _find(engine: Engine, operator: str, pinned: PinnedImage, progress: Progress) -> PinnedImage:
-    if engine.image(pinned.id) is None:
+    image = engine.image(pinned.id)
+    if image is None:
         if not pinned.digest:
             problem = f"{operator}: its image {pinned.name} ({pinned.id[:19]}) is not in {engine.name} any more"
             raise MissingImageError([f"{problem}, and was never in a registry; start a new run with: pipeline run"])
         image = _pulled(engine, operator, pinned.digest, progress)
         if image.id != pinned.id:
             raise MissingImageError([f"{operator}: {pinned.digest} is {image.id} in {engine.name}, not {pinned.id}"])
+    _check_runtime(engine, operator, pinned.name, image)
     return pinned
+
+
+def _check_runtime(engine: Engine, operator: str, name: str, image: Image) -> None:
+    """Raises `MissingImageError` where the interactem in an image says that it does not know what we would tell it."""
+    reads = image.labels.get(labels.ASSIGNMENTS, "")
+    if reads.isdecimal() and int(reads) < VERSION:
+        told = f"{operator}: the interactem in its image {name} is older than this one, and would not understand it"
+        raise MissingImageError(
+            [f"{told}; build it again: interactem operator build {operator} --build-base --engine {engine.name}"]
+        )
 
 
 def _pulled(engine: Engine, operator: str, reference: str, progress: Progress) -> Image:

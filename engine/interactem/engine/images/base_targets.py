@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from interactem.engine.images.base_sources import CONTAINERFILE, FOLDER, OFFLINE, BaseSource, find_bases
+from interactem.engine.images import labels
+from interactem.engine.images.base_sources import CONTAINERFILE, FOLDER, OFFLINE, OPERATOR, BaseSource, find_bases
 from interactem.engine.images.commands import Commands
 from interactem.engine.images.containerfiles import referenced_images
 from interactem.engine.images.fingerprints import hash_values
 from interactem.engine.images.targets import Target, Tell
+from interactem.runtime.assignment import VERSION
 
 
 def base_targets(root: Path, *, offline: bool = False, ca_bundle: Path | None = None) -> list[Target]:
@@ -46,5 +48,6 @@ def _target(base: BaseSource, offline: bool, ca_bundle: Path | None) -> Target:
         references=referenced_images(file.read_text(encoding="utf-8")),
         lay_out=lay_out_base,
         hash_contents=hash_base,
+        labels={labels.ASSIGNMENTS: str(VERSION)} if base.name == OPERATOR else {},
         also=(partial(hash_base, not offline),),
     )

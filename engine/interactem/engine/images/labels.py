@@ -12,6 +12,8 @@ OURS = "interactem."
 """What the names of our labels begin with."""
 SPEC = "interactem.operator.spec"
 """The operator's spec, as JSON."""
+ASSIGNMENTS = "interactem.assignments"
+"""The version of what operators are told that the interactem inside reads."""
 INPUTS = "interactem.inputs"
 """A hash of all that the image was made from: with the same inputs nothing has to be built."""
 

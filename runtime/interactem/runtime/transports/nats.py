@@ -24,7 +24,7 @@ from nats.errors import Error as NatsError
 from interactem.runtime.assignment import Assignment, Input
 from interactem.runtime.blobs import LOOSE
 from interactem.runtime.connections import PATIENCE, Address, Storer, connect, flush
-from interactem.runtime.errors import TransportError
+from interactem.runtime.errors import SettingsError, TransportError
 from interactem.runtime.histograms import Histogram
 from interactem.runtime.outbox import BATCH_MESSAGES, Outbox
 from interactem.runtime.own_record import OwnRecord
@@ -73,7 +73,10 @@ class NatsTransport:
         self._thread.start()
 
     def assignment(self) -> Assignment:
-        """Raises `TransportError` where the run does not know this operator."""
+        """Raises `TransportError` where the run does not know this operator.
+
+        Raises `SettingsError` where another version of interactem has made it.
+        """
         subject = self._names.control(self._operator, "assignment")
         try:
             stored = self._records.result()[subject]
@@ -81,6 +84,8 @@ class NatsTransport:
             raise TransportError(f"the run {self._names.run} has no operator {self._operator}") from None
         try:
             return Assignment.from_value(json.loads(stored))
+        except SettingsError:
+            raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             told = f"what the run {self._names.run} says of operator {self._operator} cannot be read"
             raise TransportError(f"{told}: {error!r}; is it of another version of interactem?") from error
