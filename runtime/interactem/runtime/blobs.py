@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from re import fullmatch
 from typing import Any, Self
+
+import msgpack
 
 from interactem.runtime.errors import WireError
 from interactem.runtime.messages import Buffer
@@ -12,7 +15,7 @@ from interactem.runtime.subjects import Names
 from interactem.runtime.transports import Store
 
 LOOSE = "loose"
-"""The record of what a replica had stored apart, or was to remove, when it last wrote a checkpoint."""
+"""The record of what a replica was to store apart, or to remove, when it last did: it may have died meanwhile."""
 HEADROOM = 16_384
 """What a NATS message needs beside the messages in it, at most: its headers, and what is known of a failure."""
 
@@ -45,6 +48,17 @@ class Reference:
         if not named or not isinstance(chunks, int) or not 0 <= chunks <= 2**20:
             raise WireError("a reference to data stored apart does not say where it is")
         return cls(blob, chunks)
+
+
+def pack_references(references: Sequence[Reference]) -> bytes:
+    packed: bytes = msgpack.packb([reference.to_value() for reference in references])
+    return packed
+
+
+def unpack_references(packed: bytes) -> list[Reference]:
+    """Raises `WireError` for what a reference says wrongly."""
+    found = (Reference.of(value) for value in msgpack.unpackb(packed))
+    return [reference for reference in found if reference is not None]
 
 
 def pieces(data: Buffer, max_payload: int) -> list[bytes]:

@@ -19,7 +19,7 @@ from interactem.runtime import checkpoint as checkpoints
 from interactem.runtime.applied import AppliedIds
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.batches import Batch
-from interactem.runtime.blobs import HEADROOM, LOOSE, Reference
+from interactem.runtime.blobs import HEADROOM, LOOSE, Reference, pack_references, unpack_references
 from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.context import Context
 from interactem.runtime.errors import StateTooLargeError
@@ -261,8 +261,7 @@ class Effects:
         loose = [*old, *new, *self._apart]
         if sum(reference.chunks for reference in loose) > 1:
             # whoever comes after a crash, now or before all of the old is removed, knows what may be left over
-            packed = msgpack.packb([reference.to_value() for reference in loose])
-            before = [Store(self._loose, packed, kept=True), *before]
+            before = [Store(self._loose, pack_references(loose), kept=True), *before]
         return [*before, Store(self._record, encoded)], self._all_pieces(old)
 
     def _all_pieces(self, references: Sequence[Reference]) -> list[str]:
@@ -293,9 +292,8 @@ class Effects:
 
     def clear(self, loose: bytes) -> None:
         """Remove what an earlier incarnation stored, or had to remove, when it died, and no checkpoint refers to."""
-        found = [reference for value in msgpack.unpackb(loose) if (reference := Reference.of(value)) is not None]
         referred = [*self._segments.references, *self._apart]
-        left = [reference for reference in found if reference not in referred]
+        left = [reference for reference in unpack_references(loose) if reference not in referred]
         if left:
             self._outbox.put(Work(drop=self._all_pieces(left)))
 

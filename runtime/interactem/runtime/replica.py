@@ -237,7 +237,7 @@ class Replica:
         if checkpoint is not None:
             self._effects.read(checkpoint)
         if (loose := records.pop(self._loose, None)) is not None:
-            self._effects.clear(loose)
+            (self._effects.clear if self._updating is None else self._updating.take_up)(loose)
         for subject, payload in records.items():
             self._hearing.hear(Record(subject, payload))
         self._effects.resume(ended=self._hearing.told_to_finish or self._source is not None)

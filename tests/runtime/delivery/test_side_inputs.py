@@ -7,9 +7,9 @@ import threading
 
 import numpy as np
 import pytest
-from delivery_harness import Collected, message, naming, node, numbers, side_input, sink, source
+from delivery_harness import MEBIBYTE, Collected, message, naming, node, numbers, side_input, sink, source
 
-from interactem.runtime import EndOfStream, SideInput, operator
+from interactem.runtime import EndOfStream, SideInput, blobs, operator
 from interactem.runtime.errors import KernelError
 from interactem.runtime.replica import SideInputError
 
@@ -76,6 +76,28 @@ def test_a_large_value_comes_whole_and_to_a_replica_that_starts_later(flow):
     made.start("m")
     made.finish()
     assert {m.meta["calibration"] for m in out.messages} == {300_000}
+
+
+def test_the_values_of_earlier_incarnations_are_removed(flow):
+    calls = []
+    enough = threading.Event()
+
+    @operator.side_input(every=3600)
+    def calibrate():
+        calls.append(None)
+        return np.full(300_000, len(calls))
+
+    out = Collected()
+    made = flow(nodes(calibrate, until(enough.is_set, out), out), EDGES)
+    made.start_all(but=("c",))
+    for number in range(1, 7):
+        running = made.start("c")
+        out.wait(1, lambda m, number=number: m.meta["calibration"] == 300_000 * number)
+        if number < 6:
+            made.abandon(running)
+    enough.set()
+    made.finish()
+    assert made.backend.blobs() <= 2 * len(blobs.pieces(bytes(2_400_100), MEBIBYTE))
 
 
 def test_a_failing_side_input_keeps_its_value_and_is_told(flow):

@@ -14,7 +14,7 @@ import msgpack
 from interactem.runtime import blobs
 from interactem.runtime import checkpoint as checkpoints
 from interactem.runtime.assignment import Assignment
-from interactem.runtime.blobs import HEADROOM, Reference
+from interactem.runtime.blobs import HEADROOM, LOOSE, Reference, pack_references, unpack_references
 from interactem.runtime.errors import SideInputError, WireError
 from interactem.runtime.failures import RAISED, Failure, backoff
 from interactem.runtime.subjects import Names
@@ -88,7 +88,8 @@ class Updating:
         self._replica = caller.context.replica
         self._every = caller.kernel.every or assignment.every or EVERY
         self._packed = b""
-        self._pieces: list[list[str]] = []
+        self._apart: list[Reference] = []
+        """Where the latest values are that are stored apart, the oldest first."""
         self._failures = 0
 
     def run(self) -> None:
@@ -144,12 +145,20 @@ class Updating:
             self._outbox.put(Work([Store(record, msgpack.packb({"value": packed}))]))
             return
         reference = Reference(f"v-{time.time_ns():x}", len(blobs.pieces(packed, limit)))
-        subjects = reference.pieces(self._names, operator, self._replica)
-        self._pieces.append(subjects)
+        pieces = blobs.stores(self._subjects(reference), packed, limit)
+        self._apart.append(reference)
+        loose = Store(self._names.record(operator, self._replica, LOOSE), pack_references(self._apart))
         # the one before is still read by those who have been told of it and not yet of this one
-        old = self._pieces.pop(0) if len(self._pieces) > 2 else []
-        first = [*blobs.stores(subjects, packed, limit), Store(record, msgpack.packb(reference.to_value()))]
-        self._outbox.put(Work(first, drop=old))
+        old = [subject for one in self._apart[:-2] for subject in self._subjects(one)]
+        self._apart = self._apart[-2:]
+        self._outbox.put(Work([loose, *pieces, Store(record, msgpack.packb(reference.to_value()))], drop=old))
+
+    def _subjects(self, reference: Reference) -> list[str]:
+        return reference.pieces(self._names, self._assignment.operator, self._replica)
+
+    def take_up(self, loose: bytes) -> None:
+        """The values of an earlier incarnation are removed as new ones come."""
+        self._apart = unpack_references(loose)
 
 
 class SideInputs:
