@@ -61,7 +61,7 @@ class Context:
     outputs: Path = Path("outputs")
     """Folder for what sinks write: the run's `outputs/`."""
     attempt: int = 1
-    """Which attempt at the current message this is, from 1."""
+    """Which attempt at the current message this is, from 1; in a batch, at the one that has failed most often."""
     trigger: str | None = None
     """The name of the trigger that this call answers; None in every other call."""
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("interactem.operator"))
@@ -97,6 +97,7 @@ class Context:
     reading: tuple[Any, int] = (None, 0)
     """Of a source that reads: the position that it reads from, and how many messages it is asked for at most."""
     _message: BytesMessage | None = None
+    _attempts: list[int] = field(default_factory=list)
     _publishing: Publishing | None = None
     _folder: Path | None = None
     _folder_of: tuple[object, ...] = ()
@@ -110,6 +111,11 @@ class Context:
     def message_id(self) -> str | None:
         """Id of the current message."""
         return None if self._message is None else self._message.id
+
+    @property
+    def attempts(self) -> list[int]:
+        """Which attempt this is at each message of a batch, in their order; of one message, at that."""
+        return self._attempts or [self.attempt]
 
     @property
     def state(self) -> dict[str, Any]:

@@ -190,6 +190,7 @@ class OperatorDecorator:
         *,
         prepare: Callable[..., Any] | None = None,
         output: Callable[..., Any] | None = None,
+        finish: Callable[..., Any] | None = None,
         max_concurrency: int = 1,
         prepare_concurrency: int | None = None,
         output_concurrency: int | None = None,
@@ -206,6 +207,7 @@ class OperatorDecorator:
         *,
         prepare: Callable[..., Any] | None = None,
         output: Callable[..., Any] | None = None,
+        finish: Callable[..., Any] | None = None,
         max_concurrency: int = 1,
         prepare_concurrency: int | None = None,
         output_concurrency: int | None = None,
@@ -235,7 +237,7 @@ class OperatorDecorator:
 
         def decorate(target: Function) -> Function:
             given = {name: function for name, function in functions.items() if function is not None}
-            kernel = staged_kernel(target, given, numbers, mode, keep_folders=keep_folders)
+            kernel = staged_kernel(target, given, numbers, mode, finish=finish, keep_folders=keep_folders)
             setattr(target, KERNEL, kernel)
             return target
 

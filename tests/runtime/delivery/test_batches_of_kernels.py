@@ -250,3 +250,20 @@ def test_parameters_change_between_batches(flow):
     made.feed("s", [message(b"1")], ids=["x.2"])
     made.finish()
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("mode", [{}, {"threads": 2}])
+def test_each_message_of_a_batch_has_its_own_number_of_attempts(flow, mode):
+    seen = []
+
+    @operator.batch(max_size=4, max_wait=0.2, **mode)
+    def kernel(inputs, context):
+        seen.extend((int(one.data), attempt) for one, attempt in zip(inputs, context.attempts, strict=True))
+        assert context.attempt == max(context.attempts)
+        for one, attempt in zip(inputs, context.attempts, strict=True):
+            yield one, ValueError("not yet") if int(one.data) == 3 and attempt < 3 else one
+
+    out = Collected()
+    flow({"s": source(numbers(8)), "m": node(kernel), "k": sink(out)}, ["s > m", "m > k"]).run()
+    assert sorted(out.ints) == list(range(8))
+    assert sorted(seen) == sorted([(n, 1) for n in range(8)] + [(3, 2), (3, 3)])

@@ -218,3 +218,33 @@ def test_a_stage_that_takes_too_long_fails_its_message_alone(flow):
     out, made = run(flow, process, 5, timeout=0.2, max_attempts=1)
     assert sorted(out.ints) == [0, 2, 3, 4]
     assert [dead.message.id for dead in made.dead()] == ["s.1"]
+
+
+@pytest.mark.parametrize("as_class", [False, True])
+def test_a_staged_kernel_has_a_finish_function(flow, as_class):
+    done = []
+
+    if as_class:
+
+        @operator.staged
+        class Kernel(StagedOperator):
+            def process(self, inputs):
+                done.append(1)
+                return inputs
+
+            def finish(self):
+                return message(str(-len(done)).encode())
+
+    else:
+
+        def total():
+            return message(str(-len(done)).encode())
+
+        @operator.staged(finish=total)
+        def Kernel(inputs):
+            done.append(1)
+            return inputs
+
+    out = Collected()
+    flow({"s": source(numbers(5)), "m": node(Kernel), "k": sink(out)}, ["s > m", "m > k"]).run()
+    assert sorted(out.ints) == [-5, *range(5)]

@@ -98,9 +98,8 @@ class Flight:
         return [item.message for item in self.items]
 
     @property
-    def attempt(self) -> int:
-        """Of a batch, that of the message which has failed most often."""
-        return max([item.failed for item in self.items], default=0) + 1
+    def attempts(self) -> list[int]:
+        return [item.failed + 1 for item in self.items]
 
     def within(self) -> AbstractContextManager[Any]:
         """Whoever calls the kernel does so within this."""

@@ -237,7 +237,7 @@ class _Worker:
         told = {name: value for name, value in sides.items() if self._sides.get(name) is not value}
         messages = [value_of_message(one) for one in flight.messages]
         trigger = None if flight.poked is None else flight.poked.trigger
-        self._pipe.send(Task(messages, flight.attempt, new, told, flight.parts is not None, trigger))
+        self._pipe.send(Task(messages, flight.attempts, new, told, flight.parts is not None, trigger))
         self._sent, self._sides = flight.parameters, sides
 
     def _note(self, flight: Flight, answer: Answer) -> None:

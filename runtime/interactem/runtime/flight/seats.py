@@ -132,17 +132,19 @@ class Seat:
             returned = run(gathered(returned, generator=self._kernel.generator))
         return flat(returned) if self._kernel.generator else returned
 
-    def take(self, messages: Sequence[BytesMessage], attempt: int, trigger: str | None = None) -> None:
+    def take(self, messages: Sequence[BytesMessage], attempts: list[int], trigger: str | None = None) -> None:
         """The context is about these from now on."""
-        self.context.attempt, self.context.trigger = attempt, trigger
+        self.context.attempt, self.context._attempts = max(attempts, default=1), attempts
+        self.context.trigger = trigger
         self.context._message = None if self._batches or not messages else messages[0]
 
     def leave(self) -> None:
         self.context.remove_folder()
         self.context._message = self.context.trigger = None
+        self.context._attempts = []
 
     def _sit(self, flight: Flight) -> None:
-        self.take(flight.messages, flight.attempt)
+        self.take(flight.messages, flight.attempts)
         flight.watch.start()
 
     def _rise(self, flight: Flight) -> None:

@@ -31,7 +31,7 @@ class _Passage:
         self.context._folder = None
         [item] = flight.items
         self.context._message = item.message
-        self.context.attempt = flight.attempt
+        [self.context.attempt] = flight.attempts
         self.value: Any = item.message
 
     def begin(self, stage: Stage) -> Any:

@@ -62,7 +62,7 @@ class Task:
     """Messages for one call. `parameters` is None where they are what they were."""
 
     messages: list[tuple[Any, ...]]
-    attempt: int
+    attempts: list[int]
     parameters: dict[str, Any] | None
     side_inputs: dict[str, Any]
     """Those whose values are new."""
@@ -159,8 +159,8 @@ class _Work:
             self._pipe.send(self._answer(task))
 
     def _answer(self, task: Task) -> Answer:
-        messages, attempt = [message_of(value) for value in task.messages], task.attempt
-        self._seat.take(messages, attempt, task.trigger)
+        messages = [message_of(value) for value in task.messages]
+        self._seat.take(messages, task.attempts, task.trigger)
         self._watch.start()
         try:
             results = self._results(messages, task)
@@ -169,7 +169,7 @@ class _Work:
         except StateError:
             return Answer([], state=True)
         except RAISED as error:
-            failure = Failure.of(error, attempt)
+            failure = Failure.of(error, 1)
             told = failure.error, failure.traceback
             return Answer([], raised=told, seconds=self._watch.stop(), told=self._new())
         finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from interactem.runtime.classes import Operator, asynchronous, started
 from interactem.runtime.errors import KernelError
 from interactem.runtime.kernels import Kernel, kernel_of
-from interactem.runtime.kinds.classes import class_of, maker
+from interactem.runtime.kinds.classes import class_of, finish_of, maker
 from interactem.runtime.kinds.modes import Mode
 from interactem.runtime.typed_parameters import validated
 
@@ -72,6 +72,7 @@ def staged_kernel(
     concurrencies: dict[str, int],
     mode: Mode,
     *,
+    finish: Callable[..., Any] | None = None,
     keep_folders: bool,
 ) -> Kernel:
     """The kernel of a class's stages, or of those `given` beside the function `target`. Raises `KernelError`."""
@@ -88,11 +89,13 @@ def staged_kernel(
         if stage in kernels
     )
     coroutine = any(stage.kernel.coroutine for stage in made)
+    finisher = finish_of(target) if finish is None and classes else None
     return Kernel(
         _in_sequence(made, name),
         ("inputs", "parameters", "context"),
         generator=False,
         coroutine=coroutine,
+        finish=finisher if finish is None else kernel_of(finish, first=None),
         kind="staged",
         mode=mode,
         stages=Stages(made, keep_folders),
