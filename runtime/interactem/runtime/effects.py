@@ -36,6 +36,8 @@ COMMIT_SECONDS = 0.02
 PINNED_BYTES = 8 * 2**20
 """With so much shared memory waiting for it, a checkpoint is made at once: its producer has little."""
 LARGE_STATE = 65_536
+BREATHER = 10.0
+"""After a large state was stored, it is left alone for so many times the time that it took."""
 
 Applied = tuple[Delivery, range]
 """The messages of a delivery, by their indexes, that the kernel has been given."""
@@ -188,8 +190,8 @@ class Effects:
             return None
         return max(0.0, self._commit_at - time.monotonic())
 
-    def commit_if_due(self, *, more: bool) -> None:
-        """Make a checkpoint if it is time; `more` says that messages are waiting."""
+    def commit_if_due(self, *, more: bool, at_rest: bool = False) -> None:
+        """Make a checkpoint if it is time; `more` says that messages are waiting, `at_rest` that none are to come."""
         if not self._pending:
             return
         pending = self._pending
@@ -200,7 +202,7 @@ class Effects:
         if not self._stored.is_set():
             return
         due = self._commit_at + (COMMIT_SECONDS if more and pending.pinned < PINNED_BYTES else 0.0)
-        if full or self._urgent or time.monotonic() >= due:
+        if full or self._urgent or at_rest or time.monotonic() >= due:
             self.commit()
 
     def wait(self) -> None:
@@ -226,9 +228,9 @@ class Effects:
         self._stored.clear()
 
         def done() -> None:
-            # a large state takes long to store: at most a tenth of the time goes into it
+            # a large state takes long to store: no more than a part of the time goes into it
             now = time.monotonic()
-            self._commit_at = now + (10 * (now - started) if size > LARGE_STATE else 0.0)
+            self._commit_at = now + (BREATHER * (now - started) if size > LARGE_STATE else 0.0)
             self._stored.set()
 
         then = batches + pending.stores

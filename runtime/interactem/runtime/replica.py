@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["FinishError", "Replica", "SideInputError", "SourceError"]
 
 _LONGEST_WAIT = 1.0
+_REST_SECONDS = 0.1
 
 
 class Replica:
@@ -157,6 +158,7 @@ class Replica:
         if arena is not None:
             self._lend = sharing.lend
             arena.patience = Waiting(caller, slot, reporter, outbox, hearing)
+        self._seen, self._seen_at = 0, time.monotonic()
         self._early: deque[Delivery] = deque()  # what came while the first values of side inputs were waited for
         self._side_inputs = sides = SideInputs(assignment, transport, context.side_inputs)
         hearing.on_side_input = sides.hear
@@ -273,8 +275,15 @@ class Replica:
             self._reducing.look()
         self._inputs.look()
         self._hearing.take_pokes()
-        self._effects.commit_if_due(more=self._transport.waiting)
+        self._effects.commit_if_due(more=self._transport.waiting, at_rest=self._at_rest())
         self._reporter.now_and_then()
+
+    def _at_rest(self) -> bool:
+        """Whether nothing is to come any more, and nothing has come for a moment: no checkpoint is put off then."""
+        now = time.monotonic()
+        if self._seen != self.counts.received:
+            self._seen, self._seen_at = self.counts.received, now
+        return self._hearing.closed and now - self._seen_at >= _REST_SECONDS
 
     def _patience(self) -> float:
         """Seconds to wait for the next delivery before there is something else to do."""
@@ -282,7 +291,8 @@ class Replica:
         quiet = REPORT_SECONDS if self._reporter.due > 0 else _LONGEST_WAIT
         windows = None if self._reducing is None else self._reducing.patience
         held = self._inputs.patience
-        return min(seconds for seconds in (quiet, commit, windows, held) if seconds is not None)
+        rest = _REST_SECONDS if commit is not None and self._hearing.closed else None
+        return min(seconds for seconds in (quiet, commit, windows, held, rest) if seconds is not None)
 
     def _store_everything(self) -> None:
         self._effects.commit_pending()

@@ -22,7 +22,7 @@ from delivery_harness import (
 )
 from pydantic import BaseModel
 
-from interactem.runtime import checkpoint, connections, operator
+from interactem.runtime import checkpoint, connections, effects, operator
 from interactem.runtime.errors import StateTooLargeError
 
 
@@ -183,6 +183,18 @@ def test_values_and_keys_that_do_not_fit(flow):
     assert "cannot be stored: it holds a builtins.object" in errors[2]
     assert "context.accumulator('sum')" in errors[3]
     assert "it is a str, and should be a int" in errors[4]
+
+
+def test_the_end_of_the_stream_does_not_wait_for_a_large_state_to_be_stored_again(flow, monkeypatch):
+    monkeypatch.setattr(effects, "BREATHER", 1e9)
+
+    @operator
+    def fill(inputs, parameters, context):
+        context.keyed("table")[int(inputs.data)] = bytes(100_000)
+
+    made = flow({"s": source(numbers(20)), "k": sink(fill)}, ["s > k"])
+    made.run()
+    assert made.dead() == []
 
 
 def test_more_than_the_store_has_room_for_is_an_error_that_says_so(flow):
