@@ -74,6 +74,8 @@ class Context:
     """Whether a message may come to any of several replicas: then there can be no state."""
     concurrent: str = ""
     """By what mode or kind several messages are with the kernel at once, if they are: then there can be no state."""
+    updates: bool = False
+    """Whether this is a side input."""
     position_used: bool = False
     is_source: bool = False
     mask: Mask = field(default_factory=Mask)
@@ -124,6 +126,8 @@ class Context:
         return self._state
 
     def _use_state(self) -> None:
+        if self.updates:
+            raise KeptValueError("context.state", "a side input stores its value alone")
         if self.concurrent:
             raise ConcurrentStateError(self.operator, self.concurrent)
         if self.shared_input:

@@ -113,7 +113,7 @@ class Replica:
             told=self._tell_once,
         )  # fmt: skip
         self._packings = tuple({id(one): one for one in (packing, sharing)}.values())
-        context.is_source = assignment.is_source
+        context.is_source, context.updates = assignment.is_source, kernel.updates
         if kernel.reduction is not None:
             from interactem.runtime.kinds.reduce.reducing import Reducing, gathering  # others do not pay for it
 

@@ -10,7 +10,7 @@ import pytest
 from delivery_harness import MEBIBYTE, Collected, message, naming, node, numbers, side_input, sink, source
 
 from interactem.runtime import EndOfStream, SideInput, blobs, operator
-from interactem.runtime.errors import KernelError
+from interactem.runtime.errors import KeptValueError, KernelError
 from interactem.runtime.replica import SideInputError
 
 
@@ -179,3 +179,19 @@ def test_what_is_no_side_input_is_refused_where_it_is_defined():
         @operator.side_input
         def several():
             yield 1
+
+
+def test_a_side_input_has_no_state_that_would_be_lost(flow):
+    out = Collected()
+
+    @operator.side_input(every=0.01)
+    def calibrate(context):
+        try:
+            context.state["n"] = 1
+        except KeptValueError as error:
+            why.append(str(error))
+        return 1
+
+    why = []
+    flow(nodes(calibrate, until(lambda: True, out), out), EDGES).run()
+    assert set(why) == {"context.state: a side input stores its value alone"}
