@@ -55,6 +55,20 @@ def test_stopped_in_every_way_and_resumed(project, chain, exactly_once):
     exactly_once(project, COUNT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_as_soon_as_there_is_a_folder(project, chain, exactly_once, number):
+    run = project.start(chain(COUNT))
+    run.wait_for(lambda run: (run.folder / "plan.json").exists(), "there is a folder")
+    run.signal(number)
+    done = run.end()
+    assert done.code == 130, done
+    assert json.loads((project.path / "run" / "summary.json").read_text())["state"] == "stopped"
+    assert project.nothing_is_left()
+    done = project.do("pipeline", "resume", "last", "--json")
+    assert (done.code, done.json["state"]) == (0, "completed"), done
+    exactly_once(project, COUNT)
+
+
 def test_interrupted_twice(project, chain, exactly_once):
     run = project.start(chain(COUNT, keep={"seconds": 0.5}))
     run.wait_for(under_way, "messages come through")

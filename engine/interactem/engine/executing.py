@@ -89,7 +89,7 @@ async def _execute(
     begun = time.monotonic() - (utc_now() - start).total_seconds()
     folder.summary.unlink(missing_ok=True)  # an earlier execution's: it tells how this one has ended, not that
     supervisor: Supervisor | None = None
-    state, reason = "failed", ""
+    state, reason, interrupted = "failed", "", None
     try:
         with EventLog(folder.events) as events:
             launcher = launcher or await make_launcher(plan, events.record)
@@ -121,6 +121,10 @@ async def _execute(
                     raise KeeperLostError(reason)
     except BrokerError as error:  # it did not start
         reason = str(error)
+    except asyncio.CancelledError as error:
+        if supervisor is not None:
+            raise
+        state, reason, interrupted = "stopped", "interrupted before it began", error
     rows = supervisor.progress() if supervisor else [OperatorProgress(o.key, o.replicas) for o in plan.operators]
     result = RunResult(
         run=plan.run,
@@ -133,7 +137,10 @@ async def _execute(
         dead=supervisor.dead if supervisor else 0,
         reason=reason,
     )
-    return _settled(prepared, result)
+    settled = _settled(prepared, result)
+    if interrupted is not None:
+        raise interrupted
+    return settled
 
 
 def _start_of(run: str, attached: bool) -> datetime:

@@ -66,6 +66,7 @@ async def inspect_folder(folder: Path, python: Path) -> Kernel:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=child_environment(os.environ, {}),
+        start_new_session=True,  # Ctrl-C is for us: what it ends would look like code that does not load
     )
     try:
         answer, noise = await process.communicate()
