@@ -308,6 +308,14 @@ def test_what_a_failed_start_has_started_ends_with_it(app, place, how):
     assert left(place) == []
 
 
+def test_what_an_operator_has_left_running_ends_with_its_daemon(app, place):
+    seconds = f"{2e6 + os.getpid():.0f}"
+    assert start(app, place, child=seconds)[0] == 0
+    assert f"sleep\0{seconds}\0".encode() in command_lines()
+    assert command("daemon", "stop", "--connection-file", place)[:2] == (0, "stop\ncleanup\n")
+    wait_for(lambda: f"sleep\0{seconds}\0".encode() not in command_lines())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_start_that_is_interrupted_leaves_nothing(app, place, number):
     before = daemons()

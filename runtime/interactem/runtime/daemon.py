@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -88,8 +89,7 @@ class Daemon:
         outcome = self._do(self._start, self._session.start)
         if outcome.code:
             code = self._end(self._start, outcome)
-            if os.getpgrp() == os.getpid():  # nothing is left of a failed start: nor what the operator has started
-                os.killpg(0, signal.SIGKILL)
+            _end_group(signal.SIGKILL)  # nothing is left of a failed start
             return code
         self._start.answer(outcome)
         self._start.close()
@@ -164,7 +164,10 @@ class Daemon:
             try:
                 channel, _ = self._listener.accept()
             except OSError:
-                return  # we end
+                if self._listener.fileno() < 0:
+                    return  # we end
+                time.sleep(0.1)  # the operator has too many files open, say
+                continue
             threading.Thread(target=self._serve_client, args=(channel,), daemon=True).start()
 
     def _serve_client(self, channel: socket.socket) -> None:
@@ -182,6 +185,13 @@ class Daemon:
         if not job.done:
             job.cancelled = True
             signal.pthread_kill(self._main, CANCEL)
+
+
+def _end_group(number: signal.Signals) -> None:
+    """End what the operator has started and left in our group; with SIGKILL, us too."""
+    if os.getpgrp() == os.getpid():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, number)
 
 
 def _job_of(channel: socket.socket) -> Job | None:
@@ -227,8 +237,9 @@ def main(arguments: list[str]) -> int:
     if frame is None:
         remove(*places)  # whoever wanted it is gone
         return INTERRUPTED
-    daemon = Daemon(listener, Job(starter, json.loads(frame[1])), places)
-    return daemon.serve()
+    code = Daemon(listener, Job(starter, json.loads(frame[1])), places).serve()
+    _end_group(signal.SIGTERM)
+    return code
 
 
 if __name__ == "__main__":
