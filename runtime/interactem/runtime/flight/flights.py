@@ -273,8 +273,6 @@ class Flights(Yielding):
         """Should the process die now, this is what it died with."""
         self._slot.fly([call for flight in flights for call in flight.calls])
 
-    # what is yielded
-
     # what lands
 
     def _take_landed(self) -> None:
