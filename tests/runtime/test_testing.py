@@ -273,3 +273,22 @@ def test_paths_of_another_machine_are_where_the_rules_have_them(tmp_path, monkey
     )
     given = {"path": "c:\\DATA\\a", "text": "c:\\data\\a"}
     assert [m.data for m in call(tmp_path, BytesMessage(), given)] == [b"/data/a c:\\data\\a"]
+
+
+def test_a_batch_kernel_sees_its_attempts_and_its_triggers(folder):
+    path = folder(
+        """
+from interactem.runtime import BytesMessage, operator
+
+@operator.batch
+def numbered(inputs, trigger, context):
+    if trigger:
+        return BytesMessage(data=trigger.encode())
+    return [BytesMessage(data=str(attempt).encode()) for attempt in context.attempts]
+""",
+        spec={**SPEC, "triggers": [{"name": "tell", "mode": "single"}]},
+    )
+    with Operator(path, {"factor": 1}, attempt=2) as started:
+        assert [data(made) for made in started.handle_batch([BytesMessage(), BytesMessage()])] == [[b"2"], [b"2"]]
+        assert data(started.pull("tell")) == [b"tell"]
+        assert data(started.handle(BytesMessage())) == [b"2"]

@@ -248,12 +248,14 @@ class Operator:
         ]
         self._count += len(given)
         caller = self._calling(batching.kernel)
+        self.context._attempts = [self.context.attempt] * len(given)
         try:
             returned = caller.invoke(given, self.parameters)  # type: ignore[arg-type]
             results = paired(given, list(returned) if batching.kernel.generator else returned,
                              generator=batching.kernel.generator)  # fmt: skip
             return [self._outcome(caller, result) for result in results]
         finally:
+            self.context._attempts = []
             caller.close()
 
     def _outcome(self, caller: Caller, result: Any) -> list[BytesMessage] | Exception:
