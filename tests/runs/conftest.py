@@ -208,7 +208,9 @@ class Project:
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid() and self.token in environment_of(entry.name):
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = ""
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 if command:  # else it has ended already
                     found.append((int(entry.name), command))
         return found
