@@ -255,17 +255,18 @@ class Outbox:
             return [((0, 0), [packed for _, packed in messages])] if messages else []
         groups: list[tuple[tuple[int, int], list[Packed]]] = []
         lanes: dict[tuple[int, int], list[Packed]] = {}
-        latest: dict[tuple[int, Readership], list[Packed]] = {}  # what who reads in order reads last
+        latest: dict[Readership, list[Packed]] = {}  # what who reads in order reads last
         for address, packed in messages:
             routing = routings[address % count]
             ways = routing.by_id
             part = 0 if ways == 1 else partition(packed[0], packed[1], ways)
-            lane = lanes.get((address, part))
+            place = address, part
+            lane = lanes.get(place)
             readers = routing.in_order(part, address // count) if routing.ordered else ()
-            if lane is None or any(latest.get((address % count, reader)) is not lane for reader in readers):
-                lane = lanes[address, part] = []
-                groups.append(((address, part), lane))
-                latest.update(((address % count, reader), lane) for reader in readers)
+            if lane is None or (readers and any(latest.get(reader) is not lane for reader in readers)):
+                lane = lanes[place] = []
+                groups.append((place, lane))
+                latest.update(dict.fromkeys(readers, lane))
             lane.append(packed)
         return groups
 
