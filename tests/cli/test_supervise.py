@@ -274,6 +274,7 @@ def test_workers_end_when_nobody_reads_what_they_print(supervise):
     one.process.stdout.close()
     assert one.process.wait(WAIT) == 143
     assert gone(pid)
+    assert b"no output can be written: broken pipe; ends all workers" in one.process.stderr.read()
 
 
 def test_a_reader_that_sleeps_does_not_keep_signals_waiting(supervise):

@@ -17,10 +17,10 @@ _LOOK_SECONDS = 0.005
 class Printer:
     """Writes to a file descriptor from a thread of its own.
 
-    `broken` is called once, when nobody reads it any more; what comes after that is dropped.
+    `broken` is called once, with the reason, when nobody reads it any more; what comes after that is dropped.
     """
 
-    def __init__(self, descriptor: int, broken: Callable[[], None]) -> None:
+    def __init__(self, descriptor: int, broken: Callable[[str], None]) -> None:
         self._descriptor = descriptor
         self._broken = broken
         self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
@@ -46,8 +46,9 @@ class Printer:
         try:
             while (data := self._queue.get()) is not None:
                 _write_all(self._descriptor, data)
-        except OSError:
-            self._tell(self._broken)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            self._tell(lambda: self._broken(reason))
         self._tell(self._ended.set)
 
     def _tell(self, what: Callable[[], object]) -> None:

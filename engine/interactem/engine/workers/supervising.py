@@ -142,8 +142,9 @@ class _Supervision:
         else:
             self._end(number)
 
-    def _unread(self) -> None:
-        """Nobody reads what workers print any more."""
+    def _unread(self, reason: str) -> None:
+        """Nobody reads what workers print any more, or there is no room for it. Said where somebody may hear it."""
+        self._said = self._loop.create_task(self._say(f"no output can be written: {reason}; ends all workers"))
         self._end(signal.SIGTERM)
 
     def _end(self, number: int) -> None:
