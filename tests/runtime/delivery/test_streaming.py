@@ -223,7 +223,7 @@ def test_what_a_worker_yields_is_not_gathered(flow, program, tmp_path):
                     time.sleep(0.001)
                 time.sleep(0.1)
                 (context.outputs / "seen").write_bytes((context.outputs / "yielded").read_bytes())
-            for index in range(2000):
+            for index in range(500):
                 if number == 1:
                     (context.outputs / "yielded").write_text(str(index))
                     if index == 63:
@@ -231,7 +231,7 @@ def test_what_a_worker_yields_is_not_gathered(flow, program, tmp_path):
                 yield BytesMessage(data=b"%d.%d" % (number, index))
     """)
     out, _ = run(flow, kernel, 2)
-    assert out.data == parts_of(2, 2000)
+    assert out.data == parts_of(2, 500)
     assert int((tmp_path / "seen").read_text()) < 2 * MOST_PARTS
 
 
