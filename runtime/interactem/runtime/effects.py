@@ -70,7 +70,7 @@ class _Pending:
     """Bytes of shared memory that nobody can use until the deliveries are settled."""
 
     def __bool__(self) -> bool:
-        return bool(self.settled or self.messages or self.stores)
+        return bool(self.settled or self.messages or self.stores or self.first)
 
 
 class Effects:
@@ -121,6 +121,16 @@ class Effects:
             self.checkpoint.applied.add_run(batch.delivery.edge, run)
         if self._context.state_used:
             self._pending.applied.append((batch.delivery, indexes))
+
+    def give_up(self, batch: Batch, index: int) -> None:
+        """A message is a dead letter, before all else in its delivery is done with: it is not to be tried again.
+
+        The letter is stored before the checkpoint that says so.
+        """
+        if self.active:
+            pending = self._pending
+            pending.first, pending.stores = pending.first + pending.stores, []
+            self.checkpoint.applied.add(batch.delivery.edge, *batch.ids[index])
 
     # what is kept until the next checkpoint
 

@@ -141,6 +141,7 @@ class InOrder(Inputs):
         opened, index = held.waiting[0]
         if is_last(failure.attempts, self._assignment.max_attempts):
             self._retries.set_aside(opened.batch, index, failure, self._check)
+            self._effects.give_up(opened.batch, index)
             opened.aside = True
             opened.left -= 1
             self._leave(held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import defaultdict
 
 import pytest
@@ -110,6 +111,40 @@ def test_behind_a_dead_letter_they_go_on(flow):
     assert sorted(out.ints) == [n for n in range(12) if n not in (2, 4)]
     assert [(dead.message.id, dead.attempts) for dead in made.dead()] == [("s.2", 3), ("s.4", 3)]
     assert made.dead()[0].message.header.meta == {"k": 0}, "it is kept as it came"
+
+
+def test_a_dead_letter_is_not_tried_again_after_a_death(flow):
+    """Its delivery is not settled so far, as what came behind it has failed."""
+    calls = []
+
+    def fails(number, attempt):
+        calls.append((number, attempt))
+        if (number, attempt) == (1, 2):
+            effects = replica.replica._effects
+            assert wait_until(lambda: made.dead() and effects._stored.is_set())
+            raise Crash
+        return number == 0 or attempt == 1
+
+    passing, out = Passing(fails), Collected()
+    nodes = {"s": source(rows(1, 1)), "m": node(passing.stateful), "k": sink(out)}
+    made = flow(nodes, [("s > m", BY_KEY), "m > k"])
+    made.feed("s", [message(b"0", k=0), message(b"1", k=0)], ids=["s.0", "s.1"], lane="0.0")
+    made.start("k")
+    replica = made.start("m")
+    made.finished_without("s")
+    made.finish()
+    assert out.ints == [1]
+    assert [dead.message.id for dead in made.dead()] == ["s.0"]
+    assert calls == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+
+
+def wait_until(condition):
+    until = time.monotonic() + WAIT
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def test_a_sink_keeps_the_order_of_its_keys(flow):
