@@ -17,7 +17,9 @@ from interactem.engine.decisions import (
 )
 from interactem.engine.launchers import Exit
 from interactem.engine.plan import Plan, PlannedOperator
+from interactem.runtime import __main__ as program
 from interactem.runtime.assignment import Assignment, Input, Output
+from interactem.runtime.errors import StateTooLargeError
 
 KILLED = Exit(signal=signal.SIGKILL)
 NO_MEMORY = Exit(signal=signal.SIGKILL, out_of_memory=True)
@@ -159,3 +161,14 @@ def test_a_source_or_an_end_over_its_time_limit_has_as_many_attempts_as_a_messag
     found = death(Exit(signal=signal.SIGALRM), deaths=deaths, timeout=1.5, attempts=attempts)
     assert (found.restart, found.attempt) == (restart, False)
     assert "it took longer than its limit of 1.5 s" in found.reason
+
+
+def test_a_replica_that_keeps_too_much_is_not_started_again(monkeypatch, caplog):
+    def run(*_):
+        raise StateTooLargeError(2, 1)
+
+    monkeypatch.setattr(program, "_run", run)
+    monkeypatch.setattr(program.Settings, "read", lambda environment: None)
+    exit = Exit(program.main(["run.py"], {}))
+    assert not after_death(exit, in_call=False, kills=0, deaths=0, timeout=None).restart
+    assert "what this operator keeps takes 2 bytes, over its bound of 1" in caplog.text

@@ -27,6 +27,7 @@ from interactem.runtime.errors import (
     SettingsError,
     SetUpError,
     StateError,
+    StateTooLargeError,
     TransportError,
 )
 from interactem.runtime.init import stand_behind_init
@@ -69,7 +70,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except SetUpError as error:
         log.error("%s\n%s", error, user_traceback(error.error))
         return 1
-    except (SourceError, FinishError, StateError, SideInputError, ArenaLostError) as error:
+    except (SourceError, FinishError, StateError, StateTooLargeError, SideInputError, ArenaLostError) as error:
         log.error("%s", error)
         return 5
     except OvertakenError as error:
