@@ -41,8 +41,9 @@ from interactem.runtime.arena_index import DATA, INDEX, Index
 from interactem.runtime.assignment import Assignment, Input, Output
 from interactem.runtime.batches import Batch
 from interactem.runtime.casefiles import read_cases
+from interactem.runtime.demand import kernel_and_waiting
 from interactem.runtime.errors import ArenaLostError, ArrayError, OvertakenError, PathMappingError, WireError
-from interactem.runtime.hearing import Hearing, kernel_and_waiting
+from interactem.runtime.hearing import Hearing
 from interactem.runtime.ids import file, origin, output_id, partition, redriven_id, runs_of, text
 from interactem.runtime.messages import BytesMessage, MessageHeader
 from interactem.runtime.outbox import Outbox
@@ -361,7 +362,7 @@ def fuzz_hearing(data: bytes) -> None:
     payload = json_of(data)
     for kind in ("parameters", "finish", "drain", "crash.0", "watermarks", "assignment", "unheard-of"):
         hearing.hear(Record(f"i.{RUN}.c.1.{kind}", payload))
-    hearing.hear(Record(f"i.{RUN}.m.2.0", data))
+    outbox.demand.hear(2, data)
     kernel_and_waiting(data)
     assert hearing.parameters["own"] == 1
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interactem.runtime import checkpoint
+from interactem.runtime.demand import kernel_and_waiting
 from interactem.runtime.errors import WireError
-from interactem.runtime.hearing import kernel_and_waiting
 
 
 def load_targets():

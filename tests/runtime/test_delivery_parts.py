@@ -17,13 +17,13 @@ from interactem.runtime.batches import Batch
 from interactem.runtime.blobs import HEADROOM, Reference, pieces
 from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.connections import Address
+from interactem.runtime.demand import BATCH_MESSAGES, batch_limit, kernel_and_waiting
 from interactem.runtime.effects import ranges
 from interactem.runtime.errors import MessageTooLargeError, SettingsError, WireError
 from interactem.runtime.failures import BACKOFF_MOST, Failure, backoff, is_last
-from interactem.runtime.hearing import kernel_and_waiting
 from interactem.runtime.ids import Run, file, runs_of
 from interactem.runtime.messages import BytesMessage, MessageHeader
-from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, batch_limit, weight_of
+from interactem.runtime.outbox import BATCH_BYTES, Outbox, weight_of
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import EVENT_BYTES, Counts, FailureLog, Reporter
 from interactem.runtime.settings import Settings
@@ -50,7 +50,7 @@ def test_a_batch_takes_the_slowest_reader_a_twentieth_of_a_second(seconds, limit
 def an_outbox(*outputs: Output, **options) -> Outbox:
     assignment = Assignment("r", 0, "a", outputs=outputs or (Output("out", 0, 1, (0,), (1,)),), **options)
     outbox = Outbox(assignment)
-    outbox.limits = [BATCH_MESSAGES] * len(assignment.outputs)
+    outbox.demand.limits = [BATCH_MESSAGES] * len(assignment.outputs)
     return outbox
 
 
@@ -82,7 +82,7 @@ def test_an_outbox_gives_what_has_gathered_in_its_order():
 
 def test_a_delivery_is_settled_with_the_last_of_its_messages():
     outbox = an_outbox()
-    outbox.limits = [2]
+    outbox.demand.limits = [2]
     delivery = Delivery(0, b"", None, 1)
     sent(outbox, packed(0), packed(1))
     sent(outbox, packed(2), packed(3), packed(4))

@@ -9,13 +9,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgpack
-
 from interactem.runtime.assignment import Assignment
 from interactem.runtime.controls import is_cut_short, malformed
 from interactem.runtime.errors import WireError
 from interactem.runtime.failures import Failure
-from interactem.runtime.outbox import Outbox, batch_limit
+from interactem.runtime.outbox import Outbox
 from interactem.runtime.reports import REPORT_SECONDS, Reporter
 from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Delivery, Record, Transport
@@ -24,9 +22,6 @@ _logger = logging.getLogger("interactem.operator")
 
 
 _READER_SECONDS = 0.01
-
-
-_SHORTEST, _MOST = 1e-9, 1e18
 
 
 class Hearing:
@@ -78,7 +73,6 @@ class Hearing:
         self._reporter = reporter
         self._forget = forget
         self._answers = answers
-        self._readers: dict[int, tuple[float, float]] = {}
 
     def stop(self) -> None:
         """End soon; may be called from a signal handler."""
@@ -122,7 +116,7 @@ class Hearing:
 
     def hear_readers(self) -> None:
         """Listen to how fast they are who read what is still to be stored: until then it goes out in small pieces."""
-        while self._outbox.unheard and len(self._outbox) and not self.stopped:
+        while self._outbox.demand.unheard and len(self._outbox) and not self.stopped:
             self.receive(_READER_SECONDS)
             self.take_pokes()
             self._reporter.now_and_then()
@@ -144,9 +138,7 @@ class Hearing:
 
     def hear(self, record: Record) -> None:
         kind = record.subject.split(".", 5)
-        if kind[2] == "m":
-            self._hear_reader(int(kind[3]), record.payload)
-        elif kind[2] == "c" and kind[4] == "side":
+        if kind[2] == "c" and kind[4] == "side":
             self._hear_side_input(int(kind[5]), record.payload)
         elif kind[2] == "c":
             self._hear_engine(kind[4], record.payload)
@@ -207,31 +199,3 @@ class Hearing:
         for name in self.parameters.keys() - new.keys():
             del self.parameters[name]
         return ""
-
-    def _hear_reader(self, reader: int, payload: bytes) -> None:
-        told = kernel_and_waiting(payload)
-        if told is None:
-            return
-        kernel, waiting = told
-        known, _ = self._readers.get(reader, told)
-        self._readers[reader] = kernel or known, waiting  # a replica that has just started does not know it yet
-        for index, output in enumerate(self._assignment.outputs):
-            readers = [self._readers[name] for name in output.readers if name in self._readers]
-            silent = len(readers) < len(output.readers)
-            self._outbox.limits[index] = 1 if silent else batch_limit(kernel for kernel, _ in readers)
-        names = {name for output in self._assignment.outputs for name in output.readers}
-        self._outbox.unheard = any(name not in self._readers or not self._readers[name][0] for name in names)
-        # where a reader is behind, nobody waits the longer for a message that waits for company here
-        self._outbox.lingers = any(waiting > 1 for _, waiting in self._readers.values())
-
-
-def kernel_and_waiting(payload: bytes) -> tuple[float, float] | None:
-    """What a reader reports of itself; None for what is no report: another operator's code has written it."""
-    try:
-        value = msgpack.unpackb(payload)
-        kernel, waiting = float(value["kernel"]), float(value["waiting"])
-        # a call takes a nanosecond or more, or nothing is known of it: batches are sized by it
-        known = (kernel == 0 or _SHORTEST <= kernel < _MOST) and 0 <= waiting < _MOST
-        return (kernel, waiting) if known else None
-    except (ValueError, TypeError, KeyError, OverflowError, msgpack.exceptions.UnpackException):
-        return None

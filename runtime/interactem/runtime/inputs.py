@@ -7,12 +7,13 @@ from typing import Any
 
 from interactem.runtime.batches import Batch
 from interactem.runtime.deliveries import Deliveries
+from interactem.runtime.demand import BATCH_MESSAGES
 from interactem.runtime.effects import COMMIT_BYTES, Applied, ranges
 from interactem.runtime.errors import OvertakenError, StateError
 from interactem.runtime.failures import RAISED, Failure
 from interactem.runtime.ids import NO_SERIES, Series, output_id
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Sent, weight_of
+from interactem.runtime.outbox import BATCH_BYTES, Sent, weight_of
 from interactem.runtime.transports import Delivery
 
 _SEND_SECONDS = 0.02

@@ -15,6 +15,7 @@ from interactem.runtime import blobs, wire
 from interactem.runtime.arena import Arena, Placed, Reader
 from interactem.runtime.assignment import Assignment, Output
 from interactem.runtime.blobs import HEADROOM, Reference
+from interactem.runtime.demand import Demand
 from interactem.runtime.errors import MessageTooLargeError
 from interactem.runtime.ids import partition, text
 from interactem.runtime.references import BlockReference, References
@@ -25,9 +26,6 @@ from interactem.runtime.views import Views
 from interactem.runtime.wire import WEIGHT, Packed
 
 BATCH_BYTES = 262_144
-BATCH_MESSAGES = 1_024
-BATCH_SECONDS = 0.05
-"""How long the slowest kernel that reads a batch may take for it, about."""
 STORES_AT_ONCE = 64
 BATCH_BYTES_PLACED = 16 * 2**20
 """So much of shared memory one batch refers to, about: what is read soon after it was written is in the caches."""
@@ -53,29 +51,15 @@ def weight_of(messages: Iterable[Sent]) -> int:
     return sum([packed[WEIGHT] for _, packed in messages])
 
 
-def batch_limit(kernel_seconds: Iterable[float]) -> int:
-    """Messages in a batch, for readers whose kernels take so long for one; 1 while any of them has not said (0)."""
-    slowest = 0.0
-    for seconds in kernel_seconds:
-        if seconds <= 0:
-            return 1
-        slowest = max(slowest, seconds)
-    return BATCH_MESSAGES if slowest == 0 else max(1, min(BATCH_MESSAGES, int(BATCH_SECONDS / slowest)))
-
-
 class Outbox:
     """The queue.
 
-    `limits` holds each output's messages in a batch, `lingers` says that the readers are behind anyway, so that batches
-    may take a little time to grow, `unheard` that a reader has not said how fast it is, so that there is no hurry.
-    Whoever hears from the readers sets them. `locate` makes what is stored of a source's place; a source sets it. While
-    `idle`, the transport waits for `wake`; it sets both.
+    The transport tells `demand` what readers say. `locate` makes what is stored of a source's place; a source sets it.
+    While `idle`, the transport waits for `wake`; it sets both.
     """
 
     def __init__(self, assignment: Assignment, replica: int = 0) -> None:
-        self.limits = [1] * len(assignment.outputs)
-        self.lingers = False
-        self.unheard = any(output.readers for output in assignment.outputs)
+        self.demand = Demand(assignment.outputs)
         self.idle = True
         self.wake: Callable[[], None] = lambda: None
         self.arena: Arena | None = None
@@ -190,7 +174,7 @@ class Outbox:
         messages: list[Sent] = []
         weight = 0
         place = None
-        most, most_bytes = max(self.limits, default=1), self._most_bytes
+        most, most_bytes = max(self.demand.limits, default=1), self._most_bytes
         items = self._items
         while items:
             item = items[0]
@@ -223,7 +207,7 @@ class Outbox:
         for (address, part), group in self._lanes(messages):
             code, index = divmod(address, len(self.routings))
             lane = _Lane(self._subject(index, part, code), self.routings[index].readers(part, code))
-            for whole, batch in self._cut(group, self.limits[index]):
+            for whole, batch in self._cut(group, self.demand.limits[index]):
                 if whole:
                     batches.append(self._reference(self._assignment.outputs[index], lane, batch[0], blobs_first))
                 else:

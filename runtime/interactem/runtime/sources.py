@@ -13,6 +13,7 @@ from interactem.runtime.blobs import HEADROOM
 from interactem.runtime.calls import Caller
 from interactem.runtime.checkpoint import Checkpoint
 from interactem.runtime.context import Context
+from interactem.runtime.demand import BATCH_MESSAGES
 from interactem.runtime.effects import Effects
 from interactem.runtime.errors import InteractemRuntimeError, MessageTooLargeError
 from interactem.runtime.failures import RAISED, Failure, backoff, is_last
@@ -22,7 +23,7 @@ from interactem.runtime.kinds.acknowledging import Acknowledging
 from interactem.runtime.kinds.sources import EndOfStream, pack_position, pairs, unpack_position
 from interactem.runtime.kinds.transforming import transformed, transforming
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, Sent
+from interactem.runtime.outbox import BATCH_BYTES, Outbox, Sent
 from interactem.runtime.packing import Packing
 from interactem.runtime.reports import FailureLog, Reporter
 from interactem.runtime.subjects import Names

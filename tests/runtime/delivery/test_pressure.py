@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
 from delivery_harness import MEBIBYTE, WAIT, Collected, Flow, NatsBackend, message, node, numbers, sink, source
@@ -127,3 +128,32 @@ def test_a_replica_finds_its_records_also_when_they_are_many(flow):
     made.run()
     assert sorted(out.ints) == [0, 2]
     assert [dead.message.id for dead in made.dead()] == ["x.1099"]
+
+
+def test_a_reader_is_heard_in_the_middle_of_a_delivery(flow):
+    """Else a replica that got much at once sends it on message by message, for as long as it takes."""
+    heard, running = threading.Event(), []
+
+    @operator
+    def kernel(inputs):
+        yield message(b"0")
+        outbox = running[0].replica._outbox
+        heard.wait(WAIT / 2)
+        until = time.monotonic() + WAIT / 2
+        while outbox.demand.unheard and time.monotonic() < until:
+            time.sleep(0.005)
+        yield message(str(outbox.demand.limits[0]).encode())
+
+    out = Collected()
+
+    @operator
+    def take(inputs):
+        heard.set()
+        out.keep(inputs)
+
+    made = flow({"s": source(numbers(1)), "m": node(kernel), "k": sink(take)}, ["s > m", "m > k"])
+    made.start("k")
+    running.append(made.start("m"))
+    made.start("s")
+    made.finish()
+    assert [int(data) > 1 for data in out.data] == [False, True]

@@ -35,7 +35,7 @@ class Sender:
         folder = root / arena_name(3, 0)
         folder.mkdir(exist_ok=True)
         self.outbox = Outbox(self.assignment)
-        self.outbox.limits = [1000]
+        self.outbox.demand.limits = [1000]
         self.outbox.arena = self.arena = Arena(folder, arena, (5,))
         self.lines = []
         self.packing = Packing(self.assignment, self.outbox, copies=lambda: copies, told=self.lines.append)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interactem.runtime.deliveries import Deliveries
+from interactem.runtime.demand import BATCH_MESSAGES
 from interactem.runtime.effects import ranges
 from interactem.runtime.errors import OvertakenError
 from interactem.runtime.failures import Failure, is_last
@@ -17,7 +18,7 @@ from interactem.runtime.flight.order import Order
 from interactem.runtime.flight.queue import Queue
 from interactem.runtime.ids import NO_SERIES, Series, output_id
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.outbox import BATCH_BYTES, BATCH_MESSAGES, Sent, weight_of
+from interactem.runtime.outbox import BATCH_BYTES, Sent, weight_of
 
 __all__ = ["Copies", "Failed", "Leaving", "by_delivery"]
 

@@ -6,9 +6,9 @@ import inspect
 from typing import Any
 
 from interactem.runtime.calls import Caller
+from interactem.runtime.demand import BATCH_MESSAGES
 from interactem.runtime.kinds.sources import EndOfStream, pack_position, pairs
 from interactem.runtime.messages import BytesMessage
-from interactem.runtime.outbox import BATCH_MESSAGES
 
 
 def read_through(caller: Caller, parameters: dict[str, Any], limit: int | None) -> list[BytesMessage]:

@@ -46,7 +46,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class Record:
-    """Something that the engine or a downstream replica says."""
+    """Something that the engine says. What readers say of their speed goes to the outbox itself."""
 
     subject: str
     payload: bytes

@@ -114,7 +114,7 @@ class MemoryBroker:
     def _pass_on(self, subject: str, payload: bytes) -> None:
         for transport in self._transports:
             if transport.concerns(subject):
-                transport.inbox.append(Record(subject, payload))
+                transport.hear(subject, payload)
         self.changed.notify_all()
 
     def store(self, item: Store, transport: MemoryTransport | None = None) -> None:
@@ -212,6 +212,13 @@ class MemoryTransport:
 
     def concerns(self, subject: str) -> bool:
         return subject == self._pokes or subject.startswith(self._prefixes)
+
+    def hear(self, subject: str, payload: bytes) -> None:
+        _, _, kind, operator, *_ = subject.split(".")
+        if kind != "m":
+            self.inbox.append(Record(subject, payload))
+        elif self._outbox is not None:
+            self._outbox.demand.hear(int(operator), payload)
 
     def open(self, outbox: Outbox) -> dict[str, bytes]:
         self._outbox = outbox

@@ -24,9 +24,10 @@ from nats.errors import Error as NatsError
 from interactem.runtime.assignment import Assignment, Input
 from interactem.runtime.blobs import LOOSE
 from interactem.runtime.connections import PATIENCE, Address, Storer, connect, flush
+from interactem.runtime.demand import BATCH_MESSAGES
 from interactem.runtime.errors import SettingsError, TransportError
 from interactem.runtime.histograms import Histogram
-from interactem.runtime.outbox import BATCH_MESSAGES, Outbox
+from interactem.runtime.outbox import Outbox
 from interactem.runtime.own_record import OwnRecord
 from interactem.runtime.slot import Slot
 from interactem.runtime.subjects import Names
@@ -217,7 +218,7 @@ class NatsTransport:
 
     async def _begin(self, assignment: Assignment) -> None:
         for reader in {reader for output in assignment.outputs for reader in output.readers}:
-            await self._client.subscribe(self._names.report(reader, "*"), cb=self._on_record)
+            await self._client.subscribe(self._names.report(reader, "*"), cb=self._on_report)
         for entry in assignment.inputs:
             await self._pull(entry, assignment, retry=False)
             await self._pull(entry, assignment, retry=True)
@@ -278,6 +279,9 @@ class NatsTransport:
             raise TransportError(f"the broker knows nothing of edge {entry.edge}")
         return int(info["delivered"]["consumer_seq"]), int(info["num_ack_pending"])
 
+    async def _on_report(self, message: Msg) -> None:
+        self._opened().demand.hear(int(message.subject.split(".")[3]), message.data)
+
     async def _on_record(self, message: Msg) -> None:
         self._heard.add(message.subject)
         self._inbox.put(Record(message.subject, message.data))
@@ -313,7 +317,7 @@ class NatsTransport:
     async def _work(self) -> None:
         outbox = self._opened()
         while True:
-            if outbox.lingers and len(outbox) and outbox.messages < BATCH_MESSAGES:
+            if outbox.demand.lingers and len(outbox) and outbox.messages < BATCH_MESSAGES:
                 await asyncio.sleep(LINGER_SECONDS)
             work = outbox.take()
             if work is None:
@@ -332,7 +336,7 @@ class NatsTransport:
             if work.done is not None:
                 work.done()
                 self._inbox.put(None)
-            if outbox.unheard and work.then:
+            if outbox.demand.unheard and work.then:
                 await asyncio.sleep(UNHEARD_SECONDS)  # a reader that starts finds few small batches, not thousands
 
     async def _do(self, work: Work) -> None:
