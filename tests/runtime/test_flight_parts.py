@@ -79,8 +79,15 @@ def test_order_holds_back_what_landed_too_early():
     order.back(pairs, 3)
     order.land(item(3), 3)
     assert [outcome for _, outcome in order.leaving()] == [3, 4, 5]
-    order.land(item(9), 9)
-    assert [outcome for _, outcome in order.rest()] == [9]
+    order.skip(7)
+    order.land(item(8), 8)
+    order.land(item(6), 6)
+    _, *behind = order.leaving()
+    order.back(behind, 6)
+    order.land(item(6), 6)
+    assert [outcome for _, outcome in order.leaving()] == [6, 8]
+    order.land(item(19), 19)
+    assert [outcome for _, outcome in order.rest()] == [19]
 
 
 def test_the_slot_names_all_that_is_in_flight(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from delivery_harness import WAIT, Collected, message, node, numbers, sink, source
 
 from interactem.runtime import BytesMessage, operator
+from interactem.runtime.flight.flights import Flights
 from interactem.runtime.flight.parts import MOST_BYTES, MOST_PARTS, Parts
 from interactem.runtime.kernels import KERNEL
 from interactem.runtime.loading import load
@@ -168,6 +169,33 @@ def test_in_order_what_fails_gets_its_turn_though_those_behind_it_stand(flow):
     out, made = run(flow, kernel, 8)
     assert out.data == parts_of(8, 150)
     assert made.counts("m")["retried"] == 6
+
+
+def test_in_order_what_has_failed_keeps_its_room_before_anybody_knows(flow, monkeypatch):
+    """Its call is over, and nobody has looked at what has come of it, when the next one could begin."""
+    begin, looked_at = Flights._begin_flights, threading.Event()
+
+    def begin_late(flights):
+        first = [flight for flight in flights._flying if flight.items[0].place == 0]
+        if first and len(flights._flying) == 2 and flights._queue.waiting and not looked_at.is_set():
+            looked_at.set()
+            until = time.monotonic() + WAIT
+            while first[0] not in flights._landed and time.monotonic() < until:
+                time.sleep(0.001)
+        begin(flights)
+
+    @operator(threads=2, ordered=True)
+    def kernel(inputs, parameters, context):
+        if int(inputs.data) == 0 and context.attempt == 1:
+            assert looked_at.wait(WAIT)
+            raise ValueError("not yet")
+        for index in range(MOST_PARTS + 1):
+            yield part(inputs, index)
+
+    monkeypatch.setattr(Flights, "_begin_flights", begin_late)
+    out, made = run(flow, kernel, 4)
+    assert out.data == parts_of(4, MOST_PARTS + 1)
+    assert made.counts("m")["retried"] == 1
 
 
 @pytest.mark.parametrize("mode", [{"threads": 2}, {"threads": 2, "ordered": True}, {"ordered": True}, {}])

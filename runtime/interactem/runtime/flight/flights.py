@@ -199,7 +199,7 @@ class Flights(Yielding):
             flying = [*self._flying, *flights]
             if any(flight.items[0].alone for flight in flying):
                 break
-            group = queue.take(time.monotonic(), len(flying), self._stop(flying, room - len(flights)))
+            group = queue.take(time.monotonic(), len(flying), self._stop(flying))
             if not group:
                 break
             if group := self._fresh(group):
@@ -211,11 +211,12 @@ class Flights(Yielding):
         for flight in flights:
             self._workers.begin(flight)
 
-    def _stop(self, flying: list[Flight], room: int) -> int | None:
-        """The place from which on nothing may go now, with these in flight and room for so many; None where all may.
+    def _stop(self, flying: list[Flight]) -> int | None:
+        """The place from which on nothing may go now, with these in flight; None where all may.
 
         What a generator yields before its turn is held back, and its call with it. So whatever's turn it is must find
-        room, or nothing would ever go on. Where there can be a state, nothing changes it before its turn.
+        room, or nothing would ever go on: a call that is over may have failed, and its place is not given away before
+        that is known. Where there can be a state, nothing changes it before its turn.
         """
         pokes = bool(self._hearing.pokes)
         if self._order is None:
@@ -228,8 +229,8 @@ class Flights(Yielding):
         places = [flight.items[0].place for flight in flying]
         if pokes:
             return turn + 1 if places and turn not in places else turn
-        if room == 1 and turn not in places:
-            return turn + 1
+        if (left := self._width - len(flying)) < 1 or (left == 1 and turn not in places):
+            return turn + left
         alone = self._queue.first_later(alone=True)
         return stop if alone is None else min(stop, alone)
 
@@ -285,11 +286,12 @@ class Flights(Yielding):
             self._take_one(self._landed.popleft(), pairs)
         if landed:
             self._name(self._flying)
+        turn = -1 if self._order is None else self._order.next
         if self._order is not None:
             pairs.extend(self._order.leaving())
         if pairs:
             self._leave(pairs)
-        if landed and self._order is not None:
+        if self._order is not None and self._order.next != turn:
             self._take_yielded()  # it is another one's turn
 
     def _take_one(self, flight: Flight, pairs: deque[tuple[Item, Any]]) -> None:

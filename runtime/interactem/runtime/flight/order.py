@@ -25,10 +25,12 @@ class Order:
         self._landed[place] = None, None
 
     def back(self, pairs: Iterable[tuple[Item, Any]], place: int) -> None:
-        """These were about to leave, and one at `place` before them cannot yet."""
-        self.next = place
+        """These were about to leave, and one at `place` before them cannot yet. Nothing else has left since."""
+        for other in range(place + 1, self.next):
+            self.skip(other)
         for item, outcome in pairs:
             self.land(item, outcome)
+        self.next = place
 
     def rest(self) -> list[tuple[Item, Any]]:
         """What has landed, whatever is missing before it."""
