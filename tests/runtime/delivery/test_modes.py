@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 
@@ -474,3 +475,20 @@ def test_a_trigger_comes_between_calls(flow):
     made.finish()
     assert (answer["calls"], answer["sent"]) == (1, 1)
     assert sorted(out.ints) == list(range(-1, 20))
+
+
+def test_a_copy_waits_for_the_first_though_that_has_ended_a_process(flow):
+    seen = []
+
+    @operator(threads=2, ordered=True)
+    def write(inputs, parameters, context):
+        seen.append((int(inputs.data), context.attempt))
+
+    made = flow({"s": source(numbers(0)), "k": sink(write)}, ["s > k"])
+    [reader] = made.operator("k").assignment.inputs
+    crash = {"edge": reader.edge, "id": "s.0", "attempts": 1, "error": "killed"}
+    made.backend.tell(made.names.crash(made.operator("k").index, reader.edge, "s.0"), json.dumps(crash).encode())
+    for ids in (["s.0", "s.1"], ["s.0", "s.2"]):
+        made.feed("s", [message(name[2:].encode()) for name in ids], ids=ids)
+    made.run()
+    assert sorted(seen) == [(0, 2), (1, 1), (2, 1)]

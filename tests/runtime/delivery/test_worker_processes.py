@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from delivery_harness import Collected, message, naming, node, numbers, side_input, sink, source
+from delivery_harness import WAIT, Collected, message, naming, node, numbers, side_input, sink, source
 
 from interactem.runtime import BytesMessage, EndOfStream, operator
 from interactem.runtime.errors import SetUpError
 from interactem.runtime.kernels import KERNEL
 from interactem.runtime.loading import load
+from interactem.runtime.triggers import Poke
 
 HEAD = """
     import os
@@ -246,3 +248,63 @@ def test_what_would_end_a_worker_is_a_failed_attempt(flow, program):
     assert len(set(out.ints)) <= 2, "no worker has died of it"
     errors = [(dead.message.id, dead.error) for dead in made.dead()]
     assert errors == [("s.1", "SystemExit: 3"), ("s.2", "KeyboardInterrupt")]
+
+
+def test_what_cannot_be_read_of_a_worker_is_a_failed_attempt(flow, program):
+    kernel = program("""
+        class Broken:
+            def __reduce__(self):
+                return int, ("no number",)
+
+        @operator(processes=1, ordered=True)
+        def kernel(inputs, parameters, context):
+            for index in range(40):
+                data = b"%d.%d" % (int(inputs.data), index)
+                bad = context.attempt == 1 and index == 3 and inputs.data == b"1"
+                yield BytesMessage({"of": Broken()}, data) if bad else BytesMessage(data=data)
+    """)
+    out, made = run(flow, kernel, 3)
+    assert out.data == [b"%d.%d" % (number, index) for number in range(3) for index in range(40)]
+    assert made.counts("m")["retried"] == 1
+
+
+def test_a_trigger_does_not_wait_for_a_worker_that_cannot_be_set_up_again(flow, program, tmp_path):
+    kernel = program("""
+        import time
+
+        @dependencies
+        def around(context):
+            if (context.outputs / "died").exists():
+                while not (context.outputs / "poked").exists():
+                    time.sleep(0.001)
+                raise RuntimeError("the device is gone")
+            yield
+
+        @operator(processes=1)
+        def kernel(inputs, trigger, context):
+            if trigger is None:
+                (context.outputs / "died").touch()
+                os._exit(5)
+    """)
+    made = flow({"s": source(numbers(1)), "m": node(kernel)}, ["s > m"])
+    running = made.start("m")
+    made.start("s")
+    wait_until((tmp_path / "died").exists)
+    poke = Poke("p", "flush").to_bytes()
+
+    def taken():
+        made.backend.poke(made.operator("m").index, poke)
+        return any(answer.get("taken") for answer in made.backend.answers())
+
+    wait_until(taken)
+    (tmp_path / "poked").touch()
+    running.join()
+    assert isinstance(running.error, SetUpError)
+    assert "the device is gone" in str(running.error)
+
+
+def wait_until(so):
+    until = time.monotonic() + WAIT
+    while not so():
+        assert time.monotonic() < until
+        time.sleep(0.01)

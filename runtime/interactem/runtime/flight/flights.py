@@ -184,7 +184,9 @@ class Flights(Yielding):
             return False  # that is why it is tried alone
         del self._hearing.crashes[key]
         again = self._fail(item, crash.shared(self._assignment.max_attempts) if together else crash, alone=together)
-        if self._order is not None and not again:
+        if again and self._effects.active:
+            self._keys.setdefault(item.key, Copies(item))  # a copy that came later waits for it
+        elif self._order is not None and not again:
             self._order.skip(item.place)
         return True
 

@@ -167,8 +167,16 @@ class _Worker:
                     self._start()
                 except Exception as error:
                     self._land(Flight([], None, fatal=error))
+                    self._refuse(error)
                     return
         self._finish()
+
+    def _refuse(self, error: Exception) -> None:
+        """The replica ends; but first it may wait for a trigger's call, which nobody would make."""
+        while (flight := self._flights.get()) is not None:
+            if flight.poked is not None:
+                flight.fail(error)
+                flight.poked.over.set_result(None)
 
     def _start(self) -> None:
         """Raises `SetUpError` where the kernel cannot be made ready."""
@@ -193,9 +201,10 @@ class _Worker:
 
     def _serve(self, flight: Flight) -> bool:
         """Have a call made. Returns whether the process is dead."""
-        self._calling = True
+        self._calling, asked = True, False
         try:
             self._send(flight)
+            asked = True
             answer = self._answer_to(flight)
         except TimeoutError:
             self._process.kill()
@@ -207,9 +216,11 @@ class _Worker:
             what = "it had this message" if flight.poked is None else f"it was called for {flight.poked.trigger}"
             flight.fail(WorkerError(f"{self._ended()} while {what}"))
             return True
-        except Exception as error:  # what was to be sent cannot be pickled
+        except Exception as error:  # what was to be sent cannot be pickled, or what has come cannot be unpickled
             flight.fail(error)
-            return False
+            if asked:  # nobody knows where in its call it is
+                self._process.kill()
+            return asked
         finally:
             self._calling = False
         self._note(flight, answer)
