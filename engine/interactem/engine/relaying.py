@@ -7,7 +7,6 @@ input has stored of its own. What it passes on is stored in its turn, for replic
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -18,6 +17,8 @@ from interactem.runtime.transports import Store
 
 KIND = "value"
 """The kind of a side input's record."""
+LOOK_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0)
+"""How long after a value was heard of it is looked for once more."""
 
 
 def relayed(plan: Plan, subject: str) -> list[str]:
@@ -41,6 +42,7 @@ class Relay:
         self._client = client
         self._storer = storer
         self._turn = asyncio.Lock()
+        self._passed: dict[str, bytes] = {}
 
     async def begin(self) -> None:
         """Pass on what is new, and what was stored while nobody did."""
@@ -50,11 +52,22 @@ class Relay:
             await self._pass_on(self._plan.names.record(side, 0, KIND))
 
     async def _on_value(self, message: Msg) -> None:
+        """Whoever listens hears of a message before it is stored, and also of one that is refused then."""
+        for seconds in LOOK_SECONDS:
+            if await self._pass_on(message.subject) == message.data:
+                return
+            await asyncio.sleep(seconds)
         await self._pass_on(message.subject)
 
-    async def _pass_on(self, subject: str) -> None:
+    async def _pass_on(self, subject: str) -> bytes | None:
+        """Pass on what is stored, where that is new. Returns it; None where there is nothing yet."""
         async with self._turn:  # whoever comes second must not store what is older
-            with suppress(KeyError):
+            try:
                 payload = await self._storer.last_one(self._plan.names.record_stream, subject)
+            except KeyError:
+                return None
+            if payload != self._passed.get(subject):
                 for target in relayed(self._plan, subject):
                     await self._storer.store(Store(target, payload))
+                self._passed[subject] = payload
+            return payload
