@@ -253,7 +253,8 @@ def test_what_a_worker_yields_is_not_gathered(flow, program, tmp_path):
                 (context.outputs / "seen").write_bytes((context.outputs / "yielded").read_bytes())
             for index in range(500):
                 if number == 1:
-                    (context.outputs / "yielded").write_text(str(index))
+                    (context.outputs / "written").write_text(str(index))
+                    (context.outputs / "written").rename(context.outputs / "yielded")  # never seen half written
                     if index == 63:
                         (context.outputs / "stands").touch()
                 yield BytesMessage(data=b"%d.%d" % (number, index))
