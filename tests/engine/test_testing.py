@@ -78,11 +78,11 @@ def test_dead_letters_are_in_the_result(project, server):
 
 
 def test_what_fails_is_named(project):
-    wrong = "raise SystemExit"
+    wrong = "raise type('Gone', (BaseException,), {})"
     slow = "time.sleep(1)"
     root = project(wrong=wrong, slow=slow)
     run = PipelineUnderTest(root, root / "runs")
-    with pytest.raises(PipelineError, match="w: SystemExit"):
+    with pytest.raises(PipelineError, match="w: Gone"):
         run({"name": "n", "operators": {"w": {"operator": "wrong"}}}, given={"w.in": texts("a")})
     with pytest.raises(PipelineError, match=r"after 0.1 s these have not come to their end: s"):
         run({"name": "n", "operators": {"s": {"operator": "slow"}}}, given={"s.in": texts("a")}, timeout=0.1)

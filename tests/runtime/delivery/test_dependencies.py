@@ -142,21 +142,21 @@ def test_a_coroutine_with_dependencies_keeps_its_time_limit(flow):
     assert [letter.error for letter in made.dead()] == ["TimeoutError: the kernel took longer than its limit of 0.2 s"]
 
 
-def test_what_ends_the_process_ends_it_from_a_loop_of_its_own_too(flow):
+def test_what_means_to_end_the_process_fails_its_attempt_in_a_loop_of_its_own_too(flow):
     @dependencies
     def resource():
         yield
 
     @operator
     async def kernel(inputs, parameters):
-        raise SystemExit(7)
+        if inputs.data == b"1":
+            raise SystemExit(7)
+        return inputs
 
-    made, _ = chain(flow, with_its(kernel, resource), count=1)
-    made.start("s")
-    running = made.start("m")
-    running.join()
-    assert isinstance(running.error, SystemExit)
-    assert running.error.code == 7
+    made, out = chain(flow, with_its(kernel, resource), count=3)
+    made.run()
+    assert sorted(out.ints) == [0, 2]
+    assert [letter.error for letter in made.dead()] == ["SystemExit: 7"]
 
 
 def test_a_set_up_that_raises_ends_the_replica_and_what_was_set_up_is_torn_down(flow):
