@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def loop(workspace: Workspace) -> Measurement:
 
 def added_lines(workspace: Workspace) -> Measurement:
     """Milliseconds from a line's being added to its result, with nothing else to do; the median."""
+    before = _cpu_seconds()
     with workspace.folder() as folder:
         given, made = folder / "tasks.jsonl", folder / "results.jsonl"
         given.touch()
@@ -67,7 +69,8 @@ def added_lines(workspace: Workspace) -> Measurement:
         finally:
             process.terminate()
             process.wait(LIMIT)
-    return Measurement(statistics.median(taken) * 1e3, 0.0, {"p99 ms": sorted(taken)[len(taken) * 99 // 100] * 1e3})
+    used = _cpu_seconds() - before
+    return Measurement(statistics.median(taken) * 1e3, used, {"p99 ms": sorted(taken)[len(taken) * 99 // 100] * 1e3})
 
 
 def _answered(given: Path, made: Path) -> float:
@@ -87,11 +90,18 @@ def _answered(given: Path, made: Path) -> float:
 
 def daemon_runs(workspace: Workspace) -> Measurement:
     """Milliseconds of a `daemon run` of nothing, less those of an interpreter that starts and ends; the median."""
-    bare = [sys.executable, "-c", "pass"]
+    before, bare = _cpu_seconds(), [sys.executable, "-c", "pass"]
     with _daemon(workspace) as command:
         pairs = [(_timed(command), _timed(bare)) for _ in range(workspace.size(RUNS, 2))]
     over = statistics.median(run - start for run, start in pairs)
-    return Measurement(over * 1e3, 0.0, {"ms of the interpreter": statistics.median(start for _, start in pairs) * 1e3})
+    starts = statistics.median(start for _, start in pairs)
+    return Measurement(over * 1e3, _cpu_seconds() - before, {"ms of the interpreter": starts * 1e3})
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that this one has started and waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _timed(command: list[str]) -> float:
