@@ -84,3 +84,35 @@ def test_an_operator_alone_has_them_too(project, mapped):
         "path.txt": f"{project.path}/share\n",
         "text.txt": f"{project.path}/share/y\n",
     }
+
+
+BY_NAME = "def tell(inputs, parameters):\n    path, text = parameters['path'], parameters['text']\n"
+AS_A_CLASS = (
+    "class Settings(BaseModel):\n    path: str\n    text: str\n"
+    "def tell(inputs, parameters: Settings):\n    path, text = parameters.path, parameters.text\n"
+)
+
+
+@pytest.mark.parametrize("kernel", [BY_NAME, AS_A_CLASS], ids=["dict", "class"])
+def test_options_of_tasks_have_them_too(project, mapped, kernel):
+    _, rules = mapped
+    tasks, results = project.path / "tasks.jsonl", project.path / "results.jsonl"
+    tasks.write_text(json.dumps({"id": "a", "options": {"path": "C:\\DATA\\a", "text": "C:\\DATA\\a"}}) + "\n")
+    folder = project.path / "operators" / "teller"
+    folder.mkdir()
+    parameters = [{"name": "path", "type": "path"}, {"name": "text", "type": "str"}]
+    ports = {"inputs": [{"name": "in", "type": "any"}], "outputs": [{"name": "out", "type": "any"}]}
+    about = {name: SPEC[name] for name in ("label", "description", "image")}
+    spec = {"id": "b3a1d7ce-15b5-4c0e-a3c8-8c1c61a2a9f2", **about, "parameters": parameters, **ports}
+    (folder / "operator.json").write_text(json.dumps(spec))
+    (folder / "run.py").write_text(
+        "from pydantic import BaseModel\n"
+        "from interactem.runtime import BytesMessage, operator\n"
+        f"{kernel}"
+        "    return BytesMessage(data=f'{path} {text}'.encode())\n"
+        "tell = operator(tell)\n"
+    )
+    files = ("--input", tasks, "--output", results)
+    done = project.do("operator", "run", "operators/teller", *files, "--path-mapping-rules", json.dumps(rules))
+    assert done.code == 0, done.err
+    assert json.loads(results.read_text())["data"] == f"{project.path}/share/a C:\\DATA\\a"

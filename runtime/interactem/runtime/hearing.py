@@ -19,8 +19,6 @@ from interactem.runtime.subjects import short_hash
 from interactem.runtime.transports import Delivery, Record, Transport
 
 _logger = logging.getLogger("interactem.operator")
-
-
 _READER_SECONDS = 0.01
 
 

@@ -190,13 +190,13 @@ class Worker:
 
     def _with(self, task: Task) -> Any:
         """The parameters for one task. Raises `TaskError` for options that do not fit."""
-        given = task.options or {}
+        given, spec, model = task.options or {}, self._operator.spec, self._kernel.model
         try:
-            if self._kernel.model is not None:
-                return validated(self._kernel.model, {**self._operator.parameters, **given})
-            if self._operator.spec is not None:
-                spec = self._operator.spec
-                given = with_mapped_values(spec, typed_options(spec, given), self._operator.context.path_rules)
+            if spec is not None:
+                typed = given if model is not None else typed_options(spec, given)
+                given = with_mapped_values(spec, typed, self._operator.context.path_rules)
+            if model is not None:
+                return validated(model, {**self._operator.parameters, **given})
         except ParametersError as error:
             raise TaskError(f"its options do not fit {error.model}: {'; '.join(error.problems)}", task.id) from None
         except SpecError as error:
